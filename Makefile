@@ -1,0 +1,75 @@
+# Everything one does in this repository; `make help` lists it. A generated project has a Makefile of
+# its own.
+
+PY := .venv/bin/python
+READY := .venv/ready
+TEMPLATE := {{cookiecutter.project_slug}}
+# Named, because ruff would also read the template's pyproject.toml, which is no TOML yet.
+RUFF := --config pyproject.toml
+
+.DEFAULT_GOAL := help
+.PHONY: demo bench test test-quick conformance conformance-core lint lint-ansible \
+    lab-test lab-test-full docs clean help
+
+demo: $(READY)  ## Generate a project, start it, load it; fails if the bound is passed (2 minutes)
+	@command -v hey >/dev/null || ./bootstrap.sh hey
+	@exec $(PY) -m demo
+
+bench: $(READY) benchmarks/.venv/ready  ## mysql_pool beside its peers (7 minutes); ARGS=--full
+	@exec $(PY) -m benchmarks $(ARGS)
+
+test: .venv/drivers  ## All tests; ARGS="-k pool" chooses
+	$(PY) -m pytest $(ARGS)
+
+test-quick: .venv/drivers  ## The tests that take seconds, not minutes
+	$(PY) -m pytest -m "not full" $(ARGS)
+
+conformance: .venv/drivers  ## Django's own test suite: mysql_pool against stock; ARGS="--django 6.1" (half an hour)
+	$(PY) -m tests.conformance $(ARGS)
+
+conformance-core: .venv/drivers  ## The modules of it where a backend goes wrong first (minutes)
+	$(PY) -m tests.conformance --core $(ARGS)
+
+lint: $(READY)  ## ruff: lint and formatting
+	$(PY) -m ruff check $(RUFF) .
+	$(PY) -m ruff format --check $(RUFF) .
+
+lint-ansible: .venv/lab  ## ansible-lint over the collection, production profile
+	cd ansible && PATH="$(CURDIR)/.venv/bin:$$PATH" \
+	    ANSIBLE_COLLECTIONS_PATH="$(CURDIR)/$(TEMPLATE)/deploy/collections" ansible-lint
+
+lab-test: .venv/lab  ## Deploy to real hosts made on this machine (needs root; 20 minutes); ARGS="-k drift"
+	@cd tests/lab && ../../$(PY) -m machines tools
+	LAB=core $(PY) -m pytest tests/lab $(ARGS)
+
+lab-test-full: .venv/lab  ## The same with several hosts, MySQL and power losses (an hour)
+	@cd tests/lab && ../../$(PY) -m machines tools
+	LAB=full $(PY) -m pytest tests/lab $(ARGS)
+
+docs: $(READY)  ## Build the documentation into site/; a broken link is an error
+	$(PY) -m sphinx -q -W --keep-going docs site
+
+clean:  ## Remove the environment, what was built, and caches
+	rm -rf .venv site .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+help:  ## List these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+$(READY): pyproject.toml bootstrap.sh $(TEMPLATE)/bootstrap.sh
+	@./bootstrap.sh
+	@touch $@
+
+# The peers' packages, and the load generator.
+benchmarks/.venv/ready: benchmarks/pyproject.toml
+	@BOOTSTRAP_ROOT=../benchmarks '$(TEMPLATE)/bootstrap.sh' wrk
+	@touch $@
+
+# The second driver is compiled, which only the tests need.
+.venv/drivers: $(READY)
+	@GROUPS_TO_INSTALL="dev drivers" ./bootstrap.sh
+	@touch $@
+
+.venv/lab: $(READY)
+	@GROUPS_TO_INSTALL="dev lab" ./bootstrap.sh
+	@touch $@
