@@ -1,0 +1,281 @@
+"""What an accepted budget guarantees, and what a refused one says, over the whole input space."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import assume, event, example, given, settings
+from hypothesis import strategies as st
+
+from budget.check import buffer_pool_room, check, longest_age, smallest_wait_timeout
+from budget.fields import FIELDS, WORKER_CLASSES, high, low
+from budget.plan import Budget, BudgetError, Plan, plan
+
+NUMBERS = [name for name in FIELDS if name != "worker_class"]
+
+# Everyday values are rare in the full ranges, where nearly every budget is refused.
+SMALL = {
+    "max_connections": 500,
+    "reserved": 30,
+    "wait_timeout": 900,
+    "memory_mb": 8192,
+    "hosts": 8,
+    "reloading_hosts": 4,
+    "workers": 8,
+    "worker_connections": 200,
+    "threads": 32,
+    "database_aliases": 3,
+    "conn_max_age": 300,
+    "pool_timeout": 20,
+    "request_deadline": 60,
+    "graceful_timeout": 120,
+    "proxy_read_timeout": 120,
+    "stop_timeout": 240,
+}
+
+
+def _values(name: str, *, beyond: int) -> st.SearchStrategy[int]:
+    small = st.integers(low(name) - beyond, SMALL[name])
+    return small | st.integers(low(name) - beyond, high(name) + beyond)
+
+
+def budgets(beyond: int = 0) -> st.SearchStrategy[Budget]:
+    """Any budget; with `beyond`, also with values that far out of their ranges."""
+    numbers = {name: _values(name, beyond=beyond) for name in NUMBERS}
+    return st.builds(Budget, worker_class=st.sampled_from(WORKER_CLASSES), **numbers)
+
+
+def everyday_plans() -> st.SearchStrategy[Plan]:
+    """Plans of budgets that fit: refused ones are mended with their own changes."""
+    return budgets().map(_mended).map(plan)
+
+
+def _mended(budget: Budget, *, without: int | None = None) -> Budget:
+    for index, problem in enumerate(check(budget)):
+        if index != without:
+            budget = replace(budget, **problem.change)
+    return budget
+
+
+def open_connections(p: Plan) -> int:
+    """Count as the servers would: every worker of every host, old and new where hosts reload."""
+    b = p.budget
+    return sum(
+        p.pool_size
+        for host in range(b.hosts)
+        for _generation in range(2 if host < b.reloading_hosts else 1)
+        for _worker in range(b.workers)
+        for _alias in range(b.database_aliases)
+    )
+
+
+@given(everyday_plans())
+def test_the_peak_never_passes_max_connections_less_the_reserve(p: Plan) -> None:
+    assume(p.budget.hosts * p.budget.workers < 2000)
+    event(f"{p.mode}, {p.budget.worker_class}")
+    assert open_connections(p) == p.peak_connections
+    assert p.peak_connections + p.budget.reserved <= p.budget.max_connections
+    assert p.headroom == p.budget.max_connections - p.budget.reserved - p.peak_connections
+
+
+@given(everyday_plans())
+def test_the_pool_is_as_large_as_it_can_be(p: Plan) -> None:
+    assert 1 <= p.pool_size <= p.concurrency
+    pools = p.peak_connections // p.pool_size
+    one_larger = pools * (p.pool_size + 1) + p.budget.reserved
+    assert p.pool_size == p.concurrency or one_larger > p.budget.max_connections
+    assert (p.mode == "guaranteed") == (p.pool_size == p.concurrency)
+
+
+@given(everyday_plans())
+def test_the_servers_own_limit_admits_the_peak_and_keeps_the_reserve_free(p: Plan) -> None:
+    assert p.peak_connections <= p.max_user_connections
+    assert p.max_user_connections + p.budget.reserved <= p.budget.max_connections
+
+
+@given(everyday_plans())
+def test_no_connection_outlives_or_idles_past_wait_timeout(p: Plan) -> None:
+    assert p.conn_max_age <= longest_age(p.budget.wait_timeout) < p.budget.wait_timeout
+    assert p.max_idle <= p.conn_max_age
+    assert p.request_deadline < p.budget.wait_timeout
+
+
+@given(everyday_plans())
+def test_every_timeout_ends_before_the_one_around_it(p: Plan) -> None:
+    assert 0 < p.pool_timeout < p.request_deadline < p.proxy_read_timeout
+    assert p.request_deadline <= p.graceful_timeout < p.stop_timeout
+
+
+@given(everyday_plans())
+def test_hosts_left_can_be_added_and_one_more_cannot(p: Plan) -> None:
+    assume(p.budget.hosts + p.hosts_left_smallest_pool < high("hosts"))
+
+    def pool_with(more: int) -> int:
+        budget = replace(p.budget, hosts=p.budget.hosts + more)
+        # More memory, where the way out is a larger max_connections, is no reason of its own.
+        refused = [problem.id for problem in check(budget) if problem.id != "B055"]
+        assert refused in ([], ["B020"])
+        return 0 if refused else plan(budget).pool_size
+
+    assert pool_with(p.hosts_left) == p.pool_size
+    assert pool_with(p.hosts_left + 1) < p.pool_size
+    assert pool_with(p.hosts_left_smallest_pool) >= 1
+    assert pool_with(p.hosts_left_smallest_pool + 1) == 0
+
+
+@given(everyday_plans())
+def test_the_server_never_lowers_max_connections_for_want_of_files(p: Plan) -> None:
+    """The arithmetic of MySQL's mysqld.cc, done backwards: what it keeps with so many files."""
+    m, tables = p.budget.max_connections, p.table_open_cache
+    wanted = max(10 + m + tables * 2, m * 5)
+    assert p.open_files_limit >= wanted
+    assert min(m, p.open_files_limit - 10 - 400 * 2) == m
+
+
+@given(everyday_plans())
+def test_the_servers_memory_holds_every_connection_and_the_buffer_pool(p: Plan) -> None:
+    used = 256 + 3 * p.budget.max_connections + p.innodb_buffer_pool_mb
+    assert used <= p.budget.memory_mb * 0.8
+    assert p.innodb_buffer_pool_mb >= 128
+    assert p.innodb_buffer_pool_mb % 128 == 0
+    assert buffer_pool_room(p.budget) - p.innodb_buffer_pool_mb < 1024
+
+
+@given(everyday_plans())
+def test_queues_and_files_of_a_host_hold_what_it_serves(p: Plan) -> None:
+    b = p.budget
+    assert p.somaxconn >= max(p.back_log, p.backlog)
+    assert p.nginx_max_conns >= b.workers * p.concurrency
+    assert p.nginx_keepalive < p.nginx_max_conns
+    assert p.app_open_files > p.concurrency + p.pool_size * b.database_aliases
+    assert 1 <= p.batch_size <= max(1, b.reloading_hosts)
+
+
+@given(budgets(beyond=2))
+@settings(max_examples=400)
+@example(Budget(hosts=1000, reloading_hosts=1000, workers=1000, database_aliases=16))
+@example(Budget(max_connections=10, reserved=10_000, workers=1000))
+@example(Budget(conn_max_age=31_536_000, wait_timeout=31_536_000))
+@example(Budget(worker_class="gthread", threads=1000, worker_connections=1))
+def test_the_changes_of_a_refused_budget_make_it_fit(budget: Budget) -> None:
+    problems = check(budget)
+    event(f"{len(problems)} problems")
+    assert all(problem.change for problem in problems)
+    assert check(_mended(budget)) == ()
+
+
+@given(budgets(beyond=2))
+@settings(max_examples=400)
+def test_every_alternative_can_take_the_place_of_its_change(budget: Budget) -> None:
+    for index, problem in enumerate(check(budget)):
+        for alternative in problem.alternatives:
+            others = _mended(budget, without=index)
+            assert check(replace(others, **alternative)) == ()
+
+
+@given(budgets(beyond=2))
+@example(Budget(hosts=1000, workers=5000, max_connections=50))
+def test_problems_name_each_field_once_and_agree_on_its_new_value(budget: Budget) -> None:
+    problems = check(budget)
+    names = [problem.field for problem in problems]
+    assert len(names) == len(set(names))
+    values: dict[str, Any] = {}
+    for problem in problems:
+        assert all(values.setdefault(*each) == each[1] for each in problem.change.items())
+        assert problem.value == getattr(budget, problem.field)
+        for name, value in problem.change.items():
+            assert f"{name} = {value}" in problem.fix
+
+
+@given(st.integers(1, 31_000_000))
+def test_the_smallest_wait_timeout_is_the_smallest(age: int) -> None:
+    found = smallest_wait_timeout(age)
+    assert longest_age(found) >= age
+    assert longest_age(found - 1) < age
+
+
+def test_the_smallest_max_connections_and_the_largest_worker_count_are_named() -> None:
+    with pytest.raises(BudgetError) as caught:
+        plan(Budget(hosts=6, reloading_hosts=1, workers=8, max_connections=60))
+    (problem,) = caught.value.problems
+    assert problem.change == {"max_connections": 7 * 8 + 11}
+    assert problem.alternatives == ({"workers": (60 - 11) // 7},)
+    assert not check(Budget(hosts=6, workers=8, max_connections=67))
+    assert check(Budget(hosts=6, workers=8, max_connections=66))
+    assert not check(Budget(hosts=6, workers=7, max_connections=60))
+
+
+def test_one_worker_is_a_way_out_too() -> None:
+    (problem,) = check(Budget(hosts=6, workers=2, max_connections=18))
+    assert problem.alternatives == ({"workers": 1},)
+
+
+def test_where_no_worker_count_would_do_only_max_connections_is_named() -> None:
+    (problem,) = check(Budget(hosts=100, max_connections=50))
+    assert (problem.id, problem.alternatives) == ("B020", ())
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+@pytest.mark.parametrize("value", [None, True, 1.5, "5", -1, [], 10**30])
+def test_what_is_no_number_in_range_is_refused(name: str, value: Any) -> None:
+    problems = check(replace(Budget(), **{name: value}))
+    assert [(p.field, p.value) for p in problems if p.id == "B003"] == [(name, value)]
+
+
+def test_an_unknown_worker_class_is_refused() -> None:
+    (problem,) = check(Budget(worker_class="eventlet"))
+    assert (problem.id, problem.change) == ("B005", {"worker_class": "gevent"})
+
+
+@pytest.mark.parametrize(
+    ("rule_id", "breaks_it"),
+    [
+        ("B010", Budget(reloading_hosts=2)),
+        ("B011", Budget(worker_class="gthread", threads=101)),
+        ("B020", Budget(workers=71)),
+        ("B030", Budget(conn_max_age=541)),
+        ("B032", Budget(wait_timeout=33, conn_max_age=0)),
+        ("B040", Budget(pool_timeout=30)),
+        ("B041", Budget(proxy_read_timeout=30)),
+        ("B042", Budget(graceful_timeout=29)),
+        ("B043", Budget(stop_timeout=30)),
+        ("B055", Budget(memory_mb=1046)),
+    ],
+)
+def test_each_rule_refuses_one_step_past_its_limit(rule_id: str, breaks_it: Budget) -> None:
+    (problem,) = check(breaks_it)
+    assert problem.id == rule_id
+    one_step: Callable[[int], int] = (
+        (lambda value: value - 1)
+        if rule_id in ("B010", "B020", "B030", "B040", "B011")
+        else (lambda value: value + 1)
+    )
+    name = {"B020": "workers", "B011": "threads"}.get(rule_id, problem.field)
+    assert check(replace(breaks_it, **{name: one_step(getattr(breaks_it, name))})) == ()
+
+
+def test_the_three_worker_classes_count_their_own_units() -> None:
+    roomy = Budget(max_connections=2000, memory_mb=16_000)
+    pools = {
+        worker_class: plan(replace(roomy, worker_class=worker_class)).pool_size
+        for worker_class in WORKER_CLASSES
+    }
+    assert pools == {"gevent": 100, "gthread": 8, "sync": 1}
+
+
+def test_no_reuse_of_connections_is_legal() -> None:
+    p = plan(Budget(conn_max_age=0))
+    assert (p.conn_max_age, p.max_idle) == (0, 0)
+
+
+def test_server_options_are_names_and_text() -> None:
+    assert plan(Budget()).server_options() == {
+        "max_connections": "151",
+        "wait_timeout": "600",
+        "open_files_limit": "4765",
+        "table_open_cache": "2000",
+        "thread_cache_size": "140",
+        "back_log": "151",
+        "innodb_buffer_pool_size": "896M",
+    }

@@ -1,0 +1,52 @@
+"""What every test may use: the template's own packages, and private database servers.
+
+The packages of the generated project that hold no Jinja (budget, mysql_pool, localserver) are
+imported straight from the template folder, so a test tests what is shipped.
+"""
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[1]
+TEMPLATE = REPOSITORY / "{{cookiecutter.project_slug}}"
+sys.path[:0] = [str(TEMPLATE), str(REPOSITORY)]
+
+from localserver.server import Server  # noqa: E402 - importable only from here on
+
+#: Enough for the tests, few enough that a leak of connections is seen as one.
+SERVER_OPTIONS = {"max_connections": "60", "innodb_buffer_pool_size": "64M"}
+
+
+@pytest.fixture(scope="session")
+def template() -> Path:
+    """The folder cookiecutter renders."""
+    return TEMPLATE
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A running server on a Unix socket and on TCP, shared by all tests of the run.
+
+    A test that stops it, or changes a global variable, uses `new_server` instead.
+    """
+    with Server(tmp_path_factory.mktemp("server"), SERVER_OPTIONS, tcp=True) as running:
+        yield running
+
+
+@pytest.fixture
+def new_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    """``new_server(name="server", tcp=False, **options)`` starts a server of this test's own."""
+    servers: list[Server] = []
+
+    def start(name: str = "server", *, tcp: bool = False, **options: object) -> Server:
+        one = Server(tmp_path / name, {**SERVER_OPTIONS, **options}, tcp=tcp)
+        servers.append(one)
+        one.start()
+        return one
+
+    yield start
+    for one in servers:
+        one.stop()
