@@ -1,0 +1,58 @@
+"""The fixtures of the pool's tests; see scene.py for what they use."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from django.db import connection, connections
+from scene import DATABASE, DRIVER, PASSWORD, RELEASE, USER, Seen, eventually, run
+
+
+@pytest.fixture
+def seen(server):
+    return Seen(server)
+
+
+@pytest.fixture
+def use(server):
+    """``use(server=..., MAX_CONNS=…)`` points Django to a server with these options."""
+
+    def use(to=server, using="default", age=60, **options):
+        to.ensure_database(DATABASE)
+        to.ensure_account(USER, PASSWORD, DATABASE)
+        database = connections.databases[using]
+        database["HOST"], database["CONN_MAX_AGE"] = str(to.socket), age
+        database["OPTIONS"] = {"DRIVER": DRIVER, "RELEASE": RELEASE, "MAX_CONNS": 5, **options}
+
+    return use
+
+
+@pytest.fixture(autouse=True)
+def clean_state(server, seen, use):
+    """Each test starts with no connection at the server and leaves none."""
+    from mysql_pool import close_pool, registry
+
+    use()
+    use(using="other")
+    yield
+    connections.close_all()
+    for alias in connections:
+        if hasattr(connections._connections, alias):
+            del connections[alias]
+    close_pool()
+    registry._pools.clear()
+    eventually(lambda: seen.connections() == 0)
+
+
+@pytest.fixture
+def table():
+    run(
+        "CREATE TABLE IF NOT EXISTS item "
+        "(id INT PRIMARY KEY AUTO_INCREMENT, value INT) ENGINE=InnoDB"
+    )
+    run("TRUNCATE item")
+    connection.close()
+    return "item"

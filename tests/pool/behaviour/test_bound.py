@@ -1,0 +1,182 @@
+"""Never more connections than MAX_CONNS, as the server counts them."""
+
+import threading
+import time
+
+import pytest
+from django.db import OperationalError, connection, transaction
+from scene import Threads, end_request, eventually, in_greenlets, run
+
+from mysql_pool import stats
+from mysql_pool.errors import PoolTimeout, TooManyWaiting
+
+
+def test_a_burst_on_a_cold_pool_opens_no_more_than_the_bound(use, seen):
+    use(MAX_CONNS=10, POOL_TIMEOUT=30)
+    seen.forget_peak()
+
+    def request(number):
+        run("SELECT SLEEP(0.01)")
+        end_request()
+
+    assert Threads(300, request).join().errors == []
+    assert 0 < seen.peak() <= 10
+    assert stats()["default"]["created"] <= 10
+
+
+def test_a_transaction_holds_one_connection_and_others_wait_for_it(use):
+    use(MAX_CONNS=1, POOL_TIMEOUT=30)
+    order = []
+
+    def request(number):
+        with transaction.atomic():
+            run("SELECT 1")
+            order.append(("begin", number))
+            time.sleep(0.002)
+            run("SELECT 2")
+            order.append(("end", number))
+        end_request()
+
+    assert Threads(20, request).join().errors == []
+    pairs = list(zip(order[::2], order[1::2], strict=True))
+    assert all(begin[1] == end[1] for begin, end in pairs)
+
+
+def test_waiters_are_served_first_come_first_served(use):
+    use(MAX_CONNS=1, POOL_TIMEOUT=30)
+    served, queue = [], []
+    with transaction.atomic():
+        run("SELECT 1")  # the only connection is ours now
+        waiting = lambda: stats()["default"]["waiting"]  # noqa: E731
+
+        def request(number):
+            run("SELECT 1")
+            served.append(number)
+            end_request()
+
+        for number in range(12):
+            queue.append(threading.Thread(target=request, args=(number,), daemon=True))
+            queue[-1].start()
+            eventually(lambda number=number: waiting() == number + 1)
+    end_request()
+    for thread in queue:
+        thread.join()
+    assert served == list(range(12))
+
+
+def test_who_comes_later_does_not_overtake_who_waits(use):
+    use(MAX_CONNS=1, POOL_TIMEOUT=30)
+    served = []
+
+    def waiter(number):
+        run("SELECT 1")
+        served.append("waiter")
+        end_request()
+
+    with transaction.atomic():
+        run("SELECT 1")
+        others = Threads(1, waiter)
+        eventually(lambda: stats()["default"]["waiting"] == 1)
+    end_request()
+    run("SELECT 1")
+    served.append("the one that had it just now")
+    others.join()
+    assert served[0] == "waiter"
+
+
+def test_a_full_pool_raises_pool_timeout_after_its_time(use):
+    use(MAX_CONNS=1, POOL_TIMEOUT=0.2)
+    with transaction.atomic():
+        run("SELECT 1")
+        (error,) = Threads(1, lambda number: run("SELECT 1")).join()
+    assert isinstance(error, OperationalError)
+    assert isinstance(error.__cause__, PoolTimeout)
+    assert "1 of 1 are in use" in str(error)
+    assert stats()["default"]["timeouts"] == 1
+
+
+def test_a_timeout_in_the_queue_loses_no_slot(use):
+    use(MAX_CONNS=2, POOL_TIMEOUT=0.05)
+    for _ in range(3):
+        with transaction.atomic():
+            run("SELECT 1")
+            Threads(20, lambda number: run("SELECT SLEEP(0.2)")).join()
+        end_request()
+    assert Threads(2, lambda number: run("SELECT SLEEP(0.01)")).join().errors == []
+    now = stats()["default"]
+    assert (now["in_use"], now["waiting"]) == (0, 0)
+    assert now["open"] <= 2
+
+
+def test_more_than_max_waiting_are_refused_at_once(use):
+    use(MAX_CONNS=1, MAX_WAITING=3, POOL_TIMEOUT=30)
+    with transaction.atomic():
+        run("SELECT 1")
+        waiting = Threads(3, lambda number: run("SELECT 1"))
+        eventually(lambda: stats()["default"]["waiting"] == 3)
+        (error,) = Threads(1, lambda number: run("SELECT 1")).join()
+    assert isinstance(error.__cause__, TooManyWaiting)
+    end_request()
+    assert waiting.join().errors == []
+
+
+def test_idle_connections_beyond_reuse_conns_are_closed(use, seen):
+    use(MAX_CONNS=5, REUSE_CONNS=1, POOL_TIMEOUT=30)
+    Threads(5, lambda number: run("SELECT SLEEP(0.05)")).join()
+    eventually(lambda: seen.connections() == 1)
+
+
+def test_a_connection_is_closed_at_its_maximum_age(use, seen):
+    use(age=0.3)
+    run("SELECT 1")
+    end_request()
+    first = seen.ids()
+    time.sleep(0.35)
+    run("SELECT 1")
+    end_request()
+    run("SELECT 1")
+    assert stats()["default"]["closed"].get("age", 0) >= 1
+    assert seen.ids() != first
+
+
+def test_idle_connections_are_closed_before_the_server_does_it(use, seen):
+    use(MAX_IDLE=0.2, MAX_CONNS=5)
+    # In threads: a program with a single thread has nobody who could look after its pool.
+    Threads(5, lambda number: run("SELECT SLEEP(0.05)")).join()
+    eventually(lambda: seen.connections() == 0)
+    assert stats()["default"]["closed"]["idle"] == 5
+
+
+@in_greenlets
+def test_a_greenlet_that_ends_with_its_connection_does_not_keep_the_slot(use, caplog):
+    import gevent
+
+    use(MAX_CONNS=1, POOL_TIMEOUT=5)
+
+    def forgetful():
+        transaction.set_autocommit(False)
+        run("SELECT 1")
+
+    gevent.spawn(forgetful).join()
+    assert run("SELECT 1") == ((1,),)
+    assert "kept its connection" in caplog.text
+    assert stats()["default"]["closed"]["leaked"] == 1
+
+
+def test_wrong_options_are_refused_by_name(use):
+    from django.core.exceptions import ImproperlyConfigured
+
+    for option in (
+        {"MAX_CONNS": 0},
+        {"MAX_CONNS": "10"},
+        {"MAX_CONNS": True},
+        {"POOL_TIMEOUT": -1},
+        {"MAX_WAITING": 1.5},
+        {"RELEASE": "never"},
+        {"MAX_IDLE": None},
+    ):
+        use(**option)
+        connection.close()
+        with pytest.raises(ImproperlyConfigured, match=next(iter(option))):
+            run("SELECT 1")
+        use()

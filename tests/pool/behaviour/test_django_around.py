@@ -1,0 +1,106 @@
+"""manage.py, the test runner's database, middleware, signals: what Django does around a query."""
+
+import io
+
+import pytest
+from django.core.management import call_command
+from django.db import ProgrammingError, connection, connections, transaction
+from django.db.backends.signals import connection_created
+from django.test import RequestFactory
+from django.test.utils import override_settings, setup_databases, teardown_databases
+from scene import RELEASE, end_request, run
+
+from mysql_pool import stats
+from mysql_pool.middleware import PoolTimeoutMiddleware
+
+
+def test_manage_py_commands_work(server):
+    call_command("check", databases=["default"])
+    call_command("migrate", verbosity=0)
+    models = io.StringIO()
+    call_command("inspectdb", "auth_group", stdout=models)
+    assert "class AuthGroup" in models.getvalue()
+    server.sql("DROP DATABASE pooltest")
+    server.ensure_database("pooltest")
+
+
+def test_the_test_runners_database_has_a_pool_of_its_own(server, use):
+    run("SELECT 1")
+    end_request()
+    server.ensure_account("pool", "secret", "test_pooltest")
+    with override_settings(INSTALLED_APPS=[]):
+        old = setup_databases(verbosity=0, interactive=False, aliases={"default"})
+        try:
+            assert run("SELECT DATABASE()") == (("test_pooltest",),)
+        finally:
+            end_request()
+            connections.close_all()
+            teardown_databases(old, verbosity=0)
+    use()
+    assert run("SELECT DATABASE()") == (("pooltest",),)
+
+
+def test_connection_created_is_sent_as_django_documents():
+    seen = []
+    receiver = lambda connection, **kwargs: seen.append(connection.alias)  # noqa: E731
+    connection_created.connect(receiver)
+    try:
+        connection.close()
+        run("SELECT 1")
+        run("SELECT 1")
+    finally:
+        connection_created.disconnect(receiver)
+    assert seen == ["default"]
+
+
+@pytest.mark.parametrize("place", ["view", "middleware"])
+def test_a_full_pool_answers_503_with_retry_after(use, place):
+    from django.core.handlers.exception import convert_exception_to_response
+    from scene import Threads
+
+    use(MAX_CONNS=1, POOL_TIMEOUT=0.1)
+
+    def view(request):
+        run("SELECT 1")
+
+    def handle(number):
+        request = RequestFactory().get("/")
+        middleware = PoolTimeoutMiddleware(convert_exception_to_response(view))
+        if place == "middleware":
+            with override_settings(ROOT_URLCONF="scene", DEBUG=False):
+                return middleware(request)
+        try:
+            view(request)
+        except Exception as error:
+            return middleware.process_exception(request, error)
+
+    with transaction.atomic():
+        run("SELECT 1")
+        (response,) = Threads(1, handle).join()
+    assert response.status_code == 503
+    assert response["Retry-After"] == "1"
+
+
+def test_other_errors_stay_what_they_are():
+    middleware = PoolTimeoutMiddleware(lambda request: None)
+    with pytest.raises(ProgrammingError) as raised:
+        run("SELECT * FROM nowhere")
+    assert middleware.process_exception(RequestFactory().get("/"), raised.value) is None
+
+
+def test_the_end_of_the_request_gives_the_connection_back():
+    run("SELECT 1")
+    assert stats()["default"]["in_use"] == (1 if RELEASE == "request" else 0)
+    end_request()
+    assert stats()["default"]["in_use"] == 0
+
+
+def test_stats_add_up():
+    for _ in range(4):
+        run("SELECT 1")
+        end_request()
+    now = stats()["default"]
+    assert now["checkouts"] >= 4
+    assert now["open"] == now["idle"] == 1
+    assert now["created"] == now["peak"] == 1
+    assert connection.alias in stats()

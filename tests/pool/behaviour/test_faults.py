@@ -1,0 +1,290 @@
+"""The server goes away, connections are killed, greenlets are killed: who notices, what is left."""
+
+import os
+import random
+import threading
+
+import pytest
+from django.db import OperationalError, connection, transaction
+from scene import Threads, end_request, eventually, in_greenlets, in_transaction_mode, run
+
+from mysql_pool import close_pool, stats
+
+
+def whole_again(bound=5):
+    """All slots are back and the pool works."""
+    eventually(lambda: stats()["default"]["in_use"] == 0)
+    eventually(lambda: stats()["default"]["open"] == stats()["default"]["idle"])
+    assert stats()["default"]["idle"] <= bound
+    assert Threads(bound, lambda number: run("SELECT SLEEP(0.01)")).join().errors == []
+
+
+def test_idle_connections_that_the_server_closed_are_not_handed_out(seen):
+    Threads(5, lambda number: run("SELECT SLEEP(0.05)")).join()
+    end_request()
+    seen.kill_all()
+    eventually(lambda: seen.connections() == 0)
+    assert run("SELECT 1") == ((1,),)
+    end_request()
+    whole_again()
+
+
+def test_a_restarted_server_is_used_again_without_an_error(use, new_server):
+    own = new_server()
+    use(own)
+    Threads(5, lambda number: run("SELECT SLEEP(0.02)")).join()
+    end_request()
+    own.restart()
+    assert run("SELECT 1") == ((1,),)
+    end_request()
+    whole_again()
+
+
+def test_a_missing_server_is_an_error_for_each_request_and_soon(use, new_server):
+    own = new_server()
+    use(own, POOL_TIMEOUT=30)
+    run("SELECT 1")
+    end_request()
+    own.kill()
+    results = Threads(30, lambda number: run("SELECT 1")).join()
+    assert len(results.errors) == 30
+    assert all(isinstance(error, OperationalError) for error in results)
+    assert not any("POOL_TIMEOUT" in str(error) for error in results)
+    own.start()
+    assert run("SELECT 1") == ((1,),)
+    end_request()
+    whole_again()
+
+
+def test_wait_timeout_passes_unnoticed(use, new_server):
+    own = new_server(wait_timeout="2", interactive_timeout="2")
+    use(own, MAX_IDLE=60)  # wrong on purpose: the server closes first
+    Threads(3, lambda number: run("SELECT SLEEP(0.02)")).join()
+    end_request()
+    eventually(lambda: not [r for r in own.sql("SHOW PROCESSLIST") if r[1] == "pool"])
+    assert run("SELECT 1") == ((1,),)
+
+
+def test_max_connections_taken_by_others_is_an_error_and_passes(use, new_server):
+    own = new_server(max_connections="10")
+    use(own, using="other", MAX_CONNS=12)
+    use(own, POOL_TIMEOUT=5)
+    release = threading.Event()
+
+    def occupy(number):
+        with transaction.atomic(using="other"):
+            run("SELECT 1", using="other")
+            release.wait(20)
+
+    others = Threads(12, occupy)
+    eventually(lambda: stats()["other"]["in_use"] == 10)
+    (error,) = Threads(1, lambda number: run("SELECT 1")).join()
+    assert "Too many connections" in str(error)
+    release.set()
+    others.join()
+    close_pool("other")
+    eventually(lambda: stats()["other"]["open"] == 0)
+    assert run("SELECT 1") == ((1,),)
+
+
+def test_connections_killed_in_a_loop_give_errors_only_to_their_users(use, seen):
+    use(MAX_CONNS=5, POOL_TIMEOUT=30)
+    stop = threading.Event()
+    wrong = []
+
+    def request(number):
+        errors = good = 0
+        while not stop.is_set():
+            try:
+                ((answer,),) = run("SELECT %s", [number])
+                good += 1
+                if answer != number:
+                    wrong.append((number, answer))
+            except OperationalError:
+                errors += 1
+            end_request()
+        return good, errors
+
+    clients = Threads(20, request)
+    for _ in range(15):
+        seen.kill_all()
+    stop.set()
+    clients.join()
+    assert clients.errors == []
+    assert wrong == []
+    assert sum(good for good, _ in clients) > 100
+    whole_again()
+
+
+def test_a_fork_uses_connections_of_its_own(seen):
+    run("SELECT 1")
+    end_request()
+    before = run("SELECT CONNECTION_ID()")
+    end_request()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            child = run("SELECT CONNECTION_ID()")
+            os._exit(0 if child != before else 3)
+        except BaseException:
+            os._exit(4)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert run("SELECT CONNECTION_ID()") == before
+
+
+def test_a_fork_in_a_transaction_leaves_the_parents_alone(table):
+    with transaction.atomic():
+        run(f"INSERT INTO {table} (value) VALUES (1)")
+        pid = os.fork()
+        if pid == 0:
+            try:
+                run(f"INSERT INTO {table} (value) VALUES (2)")
+                os._exit(3)
+            except OperationalError as error:
+                os._exit(0 if "forked" in str(error) else 4)
+            except BaseException:
+                os._exit(5)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert run(f"SELECT value FROM {table}") == ((1,),)
+
+
+def test_a_read_timeout_ends_the_statement_at_the_server(use, seen):
+    use(MAX_CONNS=2, read_timeout=1)
+    with pytest.raises(OperationalError, match="Lost connection"):
+        run("SELECT SLEEP(30)")
+    end_request()
+    eventually(lambda: seen.running("SLEEP(30)") == 0)
+
+
+@in_greenlets
+def test_a_killed_greenlet_gives_back_its_slot_and_its_statement_is_ended(use, seen):
+    import gevent
+
+    use(MAX_CONNS=3)
+    for _ in range(4):
+        sleepers = [gevent.spawn(run, "SELECT SLEEP(30)") for _ in range(2)]
+        eventually(lambda: seen.running("SLEEP(30)") == 2)
+        gevent.killall(sleepers)
+        eventually(lambda: seen.running("SLEEP(30)") == 0)
+        assert seen.connections() <= 3
+    whole_again(3)
+    assert stats()["default"]["closed"]["interrupted"] == 8
+
+
+@in_greenlets
+def test_abandoned_statements_count_against_the_bound_until_they_end(use, seen):
+    import gevent
+
+    use(MAX_CONNS=2, POOL_TIMEOUT=30)
+    run("SELECT 1")
+    end_request()
+    seen.forget_peak()
+    sleepers = [gevent.spawn(run, "SELECT SLEEP(0.5)") for _ in range(2)]
+    eventually(lambda: seen.running("SLEEP(0.5)") == 2)
+    gevent.killall(sleepers)  # all slots: there is no connection left to send KILL with
+    assert run("SELECT 1") == ((1,),)
+    assert seen.peak() <= 2
+
+
+@in_greenlets
+def test_killed_and_timed_out_at_random_no_wrong_answer_and_no_lost_slot(use, seen):
+    import gevent
+
+    use(MAX_CONNS=5, POOL_TIMEOUT=10)
+    seed = int(os.environ.get("POOL_SEED", random.randrange(10**6)))
+    print("POOL_SEED", seed)
+    dice, wrong, answers = random.Random(seed), [], [0]
+    seen.forget_peak()
+
+    def request(number):
+        try:
+            with gevent.Timeout(dice.random() * 0.05, False):
+                if number % 3:
+                    rows = run("SELECT %s, SLEEP(%s)", [number, dice.random() * 0.002])
+                else:
+                    with transaction.atomic():
+                        run("SELECT 0")
+                        rows = run("SELECT %s, SLEEP(%s)", [number, dice.random() * 0.002])
+                answers[0] += 1
+                if rows[0][0] != number:
+                    wrong.append((number, rows))
+        finally:
+            end_request()
+
+    number = 0
+    for _ in range(60):
+        batch = [gevent.spawn(request, number + i) for i in range(30)]
+        number += 30
+        gevent.sleep(dice.random() * 0.03)
+        for greenlet in dice.sample(batch, 8):
+            greenlet.kill(block=False)
+        gevent.joinall(batch)
+    assert wrong == []
+    assert answers[0] > 100
+    whole_again()
+    assert seen.peak() <= 5
+
+
+@in_greenlets
+def test_a_greenlet_killed_while_it_waits_loses_nothing(use):
+    import gevent
+
+    def request():
+        try:
+            run("SELECT 1")
+        finally:
+            end_request()
+
+    use(MAX_CONNS=1, POOL_TIMEOUT=10)
+    for _ in range(20):
+        with transaction.atomic():
+            run("SELECT 1")
+            waiting = [gevent.spawn(request) for _ in range(5)]
+            eventually(lambda: stats()["default"]["waiting"] == 5)
+            gevent.killall(waiting[:3], block=False)
+        end_request()
+        gevent.killall(waiting)
+    whole_again(1)
+
+
+@in_greenlets
+def test_the_hub_runs_while_the_server_works(use):
+    import gevent
+
+    ticks = []
+
+    def tick():
+        while True:
+            ticks.append(1)
+            gevent.sleep(0.005)
+
+    run("SELECT 1")
+    ticker = gevent.spawn(tick)
+    run("SELECT SLEEP(0.5)")
+    ticker.kill()
+    assert len(ticks) > 50
+
+
+@in_transaction_mode
+def test_a_long_running_command_heals_without_any_request(seen):
+    run("SELECT 1")
+    seen.kill_all()
+    eventually(lambda: seen.connections() == 0)
+    assert run("SELECT 1") == ((1,),)
+
+
+def test_a_server_that_accepts_and_never_answers_is_an_error(use, tmp_path):
+    import socket
+
+    path = str(tmp_path / "silent.sock")
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(path)
+    listener.listen()
+    from django.db import connections
+
+    use(POOL_TIMEOUT=1, connect_timeout=1)
+    connections.databases["default"]["HOST"] = path
+    connection.close()
+    with pytest.raises(OperationalError):
+        run("SELECT 1")
+    listener.close()

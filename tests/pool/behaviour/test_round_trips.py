@@ -1,0 +1,86 @@
+"""How many statements the server gets, by its own counter."""
+
+import time
+
+import pytest
+from django.db import connection, transaction
+from scene import end_request, in_transaction_mode, run
+
+
+@pytest.fixture
+def cost(seen):
+    """Statements that the server counted in a block."""
+
+    def cost(function):
+        run("SELECT 1")
+        end_request()  # a warm pool
+        own = -seen.statements() + seen.statements()
+        before = seen.statements()
+        function()
+        return seen.statements() - before - own
+
+    return cost
+
+
+def test_a_one_query_request_sends_one_statement(cost):
+    def request():
+        run("SELECT 1")
+        end_request()
+
+    assert cost(request) == 1
+
+
+def test_a_new_greenlet_or_thread_costs_no_statement(cost):
+    from scene import Threads
+
+    def request(number):
+        run("SELECT 1")
+        end_request()
+
+    assert cost(lambda: [Threads(1, request).join() for _ in range(10)]) == 10
+
+
+def test_a_transaction_of_one_query_costs_three(cost):
+    def request():
+        with transaction.atomic():
+            run("SELECT 1")
+        end_request()
+
+    assert cost(request) == 3
+
+
+def test_an_empty_transaction_costs_nothing(cost):
+    def request():
+        with transaction.atomic():
+            pass
+        end_request()
+
+    assert cost(request) == 0
+
+
+def test_a_pool_asks_for_server_data_once(cost):
+    def requests():
+        for _ in range(5):
+            connection.close()
+            assert connection.mysql_version >= (8,)
+            run("SELECT 1")
+            end_request()
+
+    run("SELECT 1")
+    connection.mysql_server_data  # noqa: B018
+    assert cost(requests) == 5
+
+
+@in_transaction_mode
+def test_the_connection_is_free_while_the_request_does_something_else(use):
+    from scene import Threads
+
+    use(MAX_CONNS=1, POOL_TIMEOUT=0.5)
+
+    def request(number):
+        run("SELECT 1")
+        time.sleep(1)  # twice POOL_TIMEOUT: with the connection held, all but one would fail
+        run("SELECT 1")
+        end_request()
+
+    assert Threads(10, request).join().errors == []

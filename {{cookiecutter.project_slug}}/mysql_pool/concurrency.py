@@ -1,0 +1,51 @@
+"""Where greenlets and threads differ: who runs here, and how something is run beside it.
+
+Everything else in this package uses ``threading`` and ``time`` as they are; gevent patches them.
+"""
+
+import select
+import sys
+import threading
+
+
+def patched(module: str = "threading") -> bool:
+    """Whether gevent has patched ``module`` in this process."""
+    monkey = sys.modules.get("gevent.monkey")
+    return monkey is not None and monkey.is_module_patched(module)
+
+
+def _blocking_poll():
+    # gevent's poll() runs the hub even for a timeout of 0, and a look at one's own idle socket
+    # must not let others run in the middle of a checkout.
+    if patched("select"):
+        return sys.modules["gevent.monkey"].get_original("select", "poll")
+    return select.poll
+
+
+poll = _blocking_poll()
+
+if patched():
+    from greenlet import getcurrent as current
+
+    def is_dead(owner) -> bool:
+        """Whether the greenlet that took a connection has ended without giving it back."""
+        return owner.dead
+
+    def frame_of(owner):
+        """The stack frame in which a greenlet waits, or None."""
+        return owner.gr_frame
+else:
+    current = threading.current_thread
+
+    def is_dead(owner) -> bool:
+        """Whether the thread that took a connection has ended without giving it back."""
+        return not owner.is_alive()
+
+    def frame_of(owner):
+        """The stack frame in which a thread is just now, or None."""
+        return sys._current_frames().get(owner.ident)
+
+
+def in_background(function, *args) -> None:
+    """Run ``function`` beside the caller: a greenlet when patched, else a daemon thread."""
+    threading.Thread(target=function, args=args, name=function.__qualname__, daemon=True).start()
