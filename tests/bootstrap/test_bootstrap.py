@@ -1,0 +1,104 @@
+"""bootstrap.sh: what it makes, and what it says where it may not."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+TEMPLATE = Path(__file__).parents[2] / "{{cookiecutter.project_slug}}"
+NOBODY = 65534
+
+PYPROJECT = """
+[project]
+requires-python = ">=3.11"
+dependencies = []
+
+[dependency-groups]
+dev = [{ include-group = "tools" }]
+tools = ["pip"]  # which every environment has: nothing is downloaded
+"""
+
+
+@pytest.fixture
+def project() -> Iterator[Path]:
+    """A project with nothing but what bootstrap.sh reads; the user nobody can get to it."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o755)
+    shutil.copy(TEMPLATE / "bootstrap.sh", folder)
+    (folder / "pyproject.toml").write_text(PYPROJECT)
+    yield folder
+    shutil.rmtree(folder)
+
+
+def bootstrap(
+    project: Path, *programs: str, user: int | None = None, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    kept = {k: v for k, v in os.environ.items() if k not in ("VENV", "PYTHON", "VIRTUAL_ENV")}
+    return subprocess.run(
+        [str(project / "bootstrap.sh"), *programs],
+        env=kept | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        user=user,
+    )
+
+
+def test_it_makes_an_environment_with_the_groups_of_groups(project: Path) -> None:
+    done = bootstrap(project)
+    assert done.returncode == 0, done.stderr
+    assert (project / ".venv" / "requirements.txt").read_text() == "pip\n"
+    python = project / ".venv" / "bin" / "python"
+    assert subprocess.run([python, "-c", "import pip"], check=False).returncode == 0
+
+
+def test_an_environment_whose_python_is_gone_is_made_anew(project: Path) -> None:
+    assert bootstrap(project).returncode == 0
+    python = project / ".venv" / "bin" / "python"
+    python.unlink()
+    python.symlink_to("/gone/python3.10")
+    assert bootstrap(project).returncode == 0
+    assert subprocess.run([python, "-c", "import pip"], check=False).returncode == 0
+
+
+def test_an_environment_that_works_is_kept(project: Path) -> None:
+    assert bootstrap(project).returncode == 0
+    (project / ".venv" / "mine").touch()
+    done = bootstrap(project)
+    assert done.returncode == 0
+    assert "Making the virtual environment" not in done.stderr
+    assert (project / ".venv" / "mine").exists()
+
+
+@pytest.mark.parametrize("python", ["/bin/false", "/no/such/python"])
+def test_a_python_that_will_not_do_is_named(project: Path, python: str) -> None:
+    done = bootstrap(project, PYTHON=python)
+    assert done.returncode == 1
+    assert "Python 3.11 or newer is needed" in done.stderr
+    assert python in done.stderr
+    assert not (project / ".venv").exists()
+
+
+def test_the_minimum_comes_from_pyproject(project: Path) -> None:
+    (project / "pyproject.toml").write_text(PYPROJECT.replace("3.11", "3.99"))
+    done = bootstrap(project)
+    assert done.returncode == 1
+    assert "Python 3.99 or newer is needed" in done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")
+@pytest.mark.skipif(not shutil.which("apt-get"), reason="not a Debian machine")
+def test_who_may_not_install_is_told_the_one_command(project: Path) -> None:
+    os.chown(project, NOBODY, NOBODY)
+    # The system's own Python: this one may lie where nobody can get to.
+    python = "/usr/bin/python3"
+    done = bootstrap(project, "no-such-program", user=NOBODY, PATH="/usr/bin:/bin", PYTHON=python)
+    assert done.returncode == 1
+    (command,) = [line for line in done.stderr.splitlines() if "apt-get" in line]
+    assert command.startswith("    sudo apt-get install -y --no-install-recommends ")
+    assert command.endswith(" no-such-program")
+    assert not (project / ".venv").exists()

@@ -1,0 +1,21 @@
+#!/usr/bin/env python
+"""Django's command line. Not patched: gevent is for Gunicorn's workers (config/wsgi.py)."""
+
+import os
+import sys
+
+
+def main() -> None:
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+    try:
+        from django.core.management import execute_from_command_line
+    except ImportError as error:
+        raise ImportError(
+            "Django is not installed for this Python. `make run` sets everything up; "
+            "by hand: python -m venv .venv, then install the dependencies of pyproject.toml."
+        ) from error
+    execute_from_command_line(sys.argv)
+
+
+if __name__ == "__main__":
+    main()
