@@ -1,0 +1,136 @@
+"""The figures that mysql_pool was built to reach, and what this run says of each."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from benchmarks.peers import BOUND, BY_NAME
+from benchmarks.report import table
+from benchmarks.results import Run, middle
+
+OURS = ("ours-pymysql", "ours-mysqlclient")
+AS_GENERATED = "project-pymysql"  # with the worker's setting that makes it fair
+#: Peers that keep the bound with as many connections as we have.
+BOUNDED = ("sqlalchemy", "gthread", "sync-40")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    goal: str
+    measured: str
+    reached: bool | None
+    """None: this run does not tell."""
+
+
+def verdicts(run: Run) -> list[Verdict]:
+    """Each goal with what was measured."""
+    return [
+        *_elsewhere(run),
+        *_row(run),
+        *_against_sync(run),
+        *_inside(run),
+        _statements(run),
+        _bound(run),
+        _fairness(run),
+    ]
+
+
+def text(run: Run) -> str:
+    words = {True: "reached", False: "missed", None: "unknown"}
+    rows = [[v.goal, v.measured, words[v.reached]] for v in verdicts(run)]
+    return "\n".join(["**Goals**", "", *table(["goal", "measured", ""], rows)])
+
+
+def _value(run: Run, peer: str, cell: str, what: str) -> float:
+    return run.value(peer, cell, what) or 0.0
+
+
+def _ratio(goal: str, values: list[float], least: float) -> Verdict:
+    if not values:
+        return Verdict(goal, "-", None)
+    ratio = middle(values)
+    rounds = ", ".join(f"{value:.2f}" for value in values)
+    if min(values) < least <= max(values):
+        return Verdict(goal, f"{ratio:.2f} ({rounds}): rounds disagree", None)
+    return Verdict(goal, f"{ratio:.2f} ({rounds})", ratio >= least)
+
+
+def _elsewhere(run: Run) -> Iterable[Verdict]:
+    cell = f"elsewhere/keep/{5 * BOUND}"
+    goal = f"elsewhere, {5 * BOUND} clients: req/s against the best bounded peer >= 3.4"
+    rivals = [peer for peer in BOUNDED if run.of(peer, cell)]
+    if not rivals or not run.of(OURS[0], cell):
+        yield Verdict(goal, "-", None)
+        return
+    best = max(rivals, key=lambda peer: _value(run, peer, cell, "per_second"))
+    yield _ratio(f"{goal} ({best})", run.ratios(OURS[0], best, cell), 3.4)
+    p99, p50 = (_value(run, OURS[0], cell, what) for what in ("p99", "p50"))
+    tail = p99 / (p50 or 1)
+    yield Verdict("the same: p99 under 3 x p50", f"{tail:.2f}", tail < 3)
+    failed = _value(run, OURS[0], cell, "failed")
+    yield Verdict("the same: errors 0", f"{failed:.0f}", not failed)
+
+
+def _row(run: Run) -> Iterable[Verdict]:
+    for how in ("keep", "new"):
+        yield _ratio(
+            f"row, {how}, pymysql: req/s against SQLAlchemy's pool >= 1.5",
+            run.ratios(OURS[0], "sqlalchemy", f"row/{how}/{2 * BOUND}"),
+            1.5,
+        )
+
+
+def _against_sync(run: Run) -> Iterable[Verdict]:
+    # sync workers answer each request on a connection of its own, whatever the client asks for.
+    for workload, how in (("row", "keep"), ("row", "new"), ("rows", "keep")):
+        cell = f"{workload}/{how}/{2 * BOUND}"
+        best = max(OURS, key=lambda peer: _value(run, peer, cell, "per_second"))
+        yield _ratio(
+            f"{workload}, {how}, best driver: req/s against sync + mysqlclient >= 1.05",
+            run.ratios(best, "sync", cell),
+            1.05,
+        )
+
+
+def _inside(run: Run) -> Iterable[Verdict]:
+    for peer in OURS:
+        seen = run.micro.get(peer)
+        if seen is None:
+            continue
+        for what in ("cursor", "ORM get"):
+            ratio = seen[f"{what}, borrowed"]["ratio"]
+            goal = f"CPU of {what}, {peer}: borrowed against kept connection <= 1.05"
+            yield Verdict(goal, f"{ratio:.3f}", ratio <= 1.05)
+        blocked = seen["hub blocked while connecting"]["median ms"]
+        goal = f"hub blocked while connecting, {peer}: < 1.5 ms"
+        yield Verdict(goal, f"{blocked:.2f} ms", blocked < 1.5)
+
+
+def _statements(run: Run) -> Verdict:
+    # The median over the rounds: how many requests wrk left behind is only known to within a few.
+    cells = {m.cell for m in run.measurements if m.workload == "row"}
+    values = [run.value(peer, cell, "statements") for peer in OURS for cell in cells]
+    values = [value for value in values if value is not None]
+    return Verdict(
+        "statements per one-query request 1.0",
+        f"{max(values):.2f}" if values else "-",
+        max(values) < 1.03 if values else None,
+    )
+
+
+def _bound(run: Run) -> Verdict:
+    values = [m.most_connections for m in run.measurements if BY_NAME[m.peer].ours]
+    return Verdict(
+        f"most connections with MAX_CONNS 20 x 2: {BOUND}",
+        f"{max(values)}" if values else "-",
+        max(values) <= BOUND if values else None,
+    )
+
+
+def _fairness(run: Run) -> Verdict:
+    seen = [f for f in run.fairness if f.peer == AS_GENERATED]
+    goal = "fairness, row, 100 clients: unluckiest >= 0.7 of the median, first answer < 0.5 s"
+    if not seen:
+        return Verdict(goal, "-", None)
+    unluckiest = middle(f.unluckiest for f in seen)
+    slowest = middle(f.slowest_first for f in seen)
+    return Verdict(goal, f"{unluckiest:.2f}, {slowest:.2f} s", unluckiest >= 0.7 and slowest < 0.5)

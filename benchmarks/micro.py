@@ -1,0 +1,135 @@
+"""What costs how much inside one process. `inside` runs it with the peers' Python, by hand:
+
+    BENCH_PEER=ours-pymysql BENCH_SOCKET=/path/of/server.sock python -m benchmarks.micro
+
+Prints JSON. CPU is that of the process: neither other programs nor the database server count. What
+is compared takes turns, and the least of many short blocks counts, because noise only ever adds.
+"""
+
+from gevent import monkey
+
+monkey.patch_all()
+
+import gc  # noqa: E402 - after patching, as in a worker
+import json  # noqa: E402
+import os  # noqa: E402
+import statistics  # noqa: E402
+import time  # noqa: E402
+
+import django  # noqa: E402
+import gevent  # noqa: E402
+from django.conf import settings  # noqa: E402
+from django.db import connection, connections  # noqa: E402
+
+BLOCKS = 30
+OPERATIONS = 100  # in one block
+CONNECTS = 20
+
+
+def compared(**operations):
+    """Microseconds of CPU of each operation."""
+    seen = {name: [] for name in operations}
+    for block in range(BLOCKS + 2):
+        gc.collect()
+        for name, operation in operations.items():
+            begun = time.process_time()
+            for _ in range(OPERATIONS):
+                operation()
+            if block > 1:  # the first two warm up
+                seen[name].append((time.process_time() - begun) / OPERATIONS * 1e6)
+    return {name: min(values) for name, values in seen.items()}
+
+
+def cursor():
+    with connection.cursor() as opened:
+        opened.execute("SELECT id, name, price, stock, changed FROM item WHERE id = 7")
+        return opened.fetchone()
+
+
+def orm_get():
+    from benchmarks.site.models import Item  # once the applications are loaded
+
+    return Item.objects.get(pk=7)
+
+
+QUERIES = {"cursor": cursor, "ORM get": orm_get}
+
+
+def in_greenlet(function):
+    """``function`` in a greenlet of its own, as a worker serves each new client."""
+    return lambda: gevent.spawn(function).get()
+
+
+def release():
+    connection.close_if_unusable_or_obsolete()  # as at the end of each request
+
+
+def borrowed_and_kept():
+    """The same query on a connection from the pool, and on one that is simply kept.
+
+    "kept" is the same session between ``hold()`` and ``let_go()``; the loop is the same for both,
+    so a block of each is timed in turn.
+    """
+    seen = {}
+    for name, query in QUERIES.items():
+        query()
+        session = connection.connection
+        times = {"borrowed": [], "kept": []}
+        for _ in range(BLOCKS):
+            times["borrowed"].append(compared_block(query))
+            session.hold()
+            times["kept"].append(compared_block(query))
+            session.let_go()
+        borrowed, kept = min(times["borrowed"]), min(times["kept"])
+        seen[f"{name}, borrowed"] = {"us": borrowed, "kept us": kept, "ratio": borrowed / kept}
+    return seen
+
+
+def compared_block(operation):
+    """Microseconds of CPU of one operation, over one block."""
+    begun = time.process_time()
+    for _ in range(OPERATIONS):
+        operation()
+    return (time.process_time() - begun) / OPERATIONS * 1e6
+
+
+def hub_blocked():
+    """The longest time in which no other greenlet could run while a connection was opened."""
+    pool, gaps = connection._pool, []
+    for _ in range(CONNECTS + 1):
+        pool.close()
+        while pool.size:
+            gevent.sleep(0.001)
+        opening = gevent.spawn(pool.checkout)
+        longest, last = 0.0, time.perf_counter()
+        while not opening.dead:
+            gevent.sleep(0)
+            now = time.perf_counter()
+            longest, last = max(longest, now - last), now
+        pool.release(opening.get())
+        gaps.append(longest * 1e3)
+    later = gaps[1:]  # the first one of a process loads what the others share
+    return {"median ms": statistics.median(later), "most ms": max(later), "first ms": gaps[0]}
+
+
+def main():
+    os.environ["DJANGO_SETTINGS_MODULE"] = "benchmarks.site.settings"
+    django.setup()
+    seen = {
+        "query in the same greenlet": compared(**QUERIES),
+        "in a new greenlet": compared(
+            nothing=in_greenlet(lambda: None),
+            wrapper=in_greenlet(lambda: connections["default"]),
+        ),
+    }
+    if settings.PEER.ours:
+        seen.update(borrowed_and_kept())
+        seen["query in a new greenlet"] = compared(
+            **{n: in_greenlet(lambda q=q: (q(), release())) for n, q in QUERIES.items()}
+        )
+        seen["hub blocked while connecting"] = hub_blocked()
+    print(json.dumps(seen))
+
+
+if __name__ == "__main__":
+    main()

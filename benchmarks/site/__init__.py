@@ -1,0 +1,1 @@
+"""The site that every peer serves: one model, one page for each workload."""

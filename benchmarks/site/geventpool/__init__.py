@@ -1,0 +1,1 @@
+"""django-db-geventpool for MySQL: the package ships PostgreSQL only."""
