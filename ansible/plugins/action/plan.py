@@ -1,0 +1,257 @@
+"""Works out everything a deploy needs to know from the inventory and the budget, and refuses before
+anything is changed.
+
+All problems are reported in one message: unknown or mistyped variables, empty groups, missing
+secrets, a release that git does not have, a budget that does not fit the number of hosts. The
+arithmetic is the project's own `budget` package (the copy in this collection where there is no
+project); it is run, not imported, so that the deploy computes what the application will compute,
+with nothing else of this process around it.
+"""
+
+import difflib
+import ipaddress
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+from ansible.errors import AnsibleActionFail
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+
+from ansible.plugins.action import ActionBase
+
+COLLECTION = Path(__file__).resolve().parents[2]
+OWN_BUDGET = COLLECTION / "plugins" / "plugin_utils"
+# Role -> inventory group whose hosts it is for.
+ROLES = {"plan": "all", "database": "database", "application": "application", "nginx": "nginx"}
+PREFIXES = tuple(f"{role}_" for role in ROLES)
+# The longest account name is <user>_monitor, and MySQL stops at 32 characters.
+LONGEST_USER = 32 - len("_monitor")
+LOCKFILE = "requirements.lock"
+
+
+class ActionModule(ActionBase):
+    """`plan:` with the `hosts`-independent arguments below; gives `plan`, `release`, `addresses`
+    and more.
+    """
+
+    TRANSFERS_FILES = False
+    _VALID_ARGS = frozenset(("project", "budget_file", "numbers", "version", "name"))
+
+    def run(self, tmp=None, task_vars=None):
+        result = super().run(tmp, task_vars)
+        arguments = self._task.args
+        groups, hostvars = task_vars["groups"], task_vars["hostvars"]
+        problems = [*group_problems(groups), *self._variable_problems(groups, hostvars)]
+        project = Path(arguments["project"])
+        if len(arguments["name"]) > LONGEST_USER:
+            problems.append(
+                f"application_name {arguments['name']!r} is longer than {LONGEST_USER} characters, "
+                "which the name of an account on the database server has room for"
+            )
+        plan, unfit = compute(project, arguments, len(groups.get("application", [])))
+        release, unknown = find_release(project, arguments["version"])
+        problems += [*unfit, *unknown]
+        if not problems:
+            problems += room_problems(plan, hostvars, groups)
+        if problems:
+            raise AnsibleActionFail(told(problems))
+        result.update(changed=False, plan=plan, release=release, **topology(groups, hostvars))
+        return result
+
+    def _variable_problems(self, groups, hostvars):
+        """What is wrong with the variables of each role, on the hosts it is for; each sentence
+        once.
+        """
+        specs = {role: argument_spec(role) for role in ROLES}
+        known = {name for spec in specs.values() for name in spec}
+        found, no_secret = {}, set()
+        for role, group in ROLES.items():
+            for host in groups.get(group, []):
+                given = self._templated(hostvars[host], known)
+                for name in sorted(set(hostvars[host]) - known):
+                    if sentence := misspelt(name, known):
+                        found[sentence] = None
+                no_secret |= {
+                    name for name in specs[role] if is_secret(name) and not given.get(name)
+                }
+                spec = {name: each for name, each in specs[role].items() if not is_secret(name)}
+                mine = {name: given[name] for name in spec if name in given}
+                for message in ArgumentSpecValidator(spec).validate(mine).error_messages:
+                    found[f"{message} (role {role}, host {host})"] = None
+        if no_secret:
+            found[
+                f"missing secrets: {', '.join(sorted(no_secret))}. Make them with `make secrets`"
+            ] = None
+        return list(found)
+
+    def _templated(self, variables, names):
+        values = {}
+        for name in names & set(variables):
+            try:
+                values[name] = self._templar.template(variables[name])
+            except Exception:  # noqa: S112 - needs facts of a later play; its role looks again
+                continue
+        return values
+
+
+def told(problems):
+    """All problems as one message."""
+    lines = [f"{number}. {problem}" for number, problem in enumerate(problems, 1)]
+    return "Nothing was changed. To be put right first:\n" + "\n".join(lines)
+
+
+def group_problems(groups):
+    """The groups the playbooks work with."""
+    if not groups.get("application"):
+        yield "the inventory's group [application] is empty: name at least one host there"
+    if len(groups.get("database", [])) != 1:
+        found = ", ".join(groups.get("database", [])) or "none"
+        yield f"the inventory's group [database] needs exactly one host, it has: {found}"
+    if not groups.get("nginx"):
+        yield "the inventory's group [nginx] is empty: name the host that takes the requests there"
+
+
+def argument_spec(role):
+    """The options of a role as its meta/argument_specs.yml declares them."""
+    text = (COLLECTION / "roles" / role / "meta" / "argument_specs.yml").read_text()
+    return as_validator(yaml.safe_load(text)["argument_specs"]["main"]["options"])
+
+
+def as_validator(options):
+    """The part of documented options that the validator knows."""
+    keep = ("type", "required", "choices", "elements", "no_log")
+    return {
+        name: {key: option[key] for key in keep if key in option}
+        for name, option in options.items()
+    }
+
+
+def misspelt(name, known):
+    """A sentence about a variable that looks like ours and is not, or None."""
+    if name.startswith(("ansible_", "plan_")) or name in known:
+        return None
+    close = difflib.get_close_matches(name, known, 1, 0.85)
+    if not name.startswith(PREFIXES) and not close:
+        return None
+    close = close or difflib.get_close_matches(name, known, 1)
+    return f"unknown variable {name}" + (f": did you mean {close[0]}?" if close else "")
+
+
+def is_secret(name):
+    """Whether an option belongs into the vault."""
+    return name == "application_secret_key" or name.startswith("database_password_")
+
+
+def compute(project, arguments, hosts):
+    """The plan as a dict, and the sentences that refuse it: one of them is empty."""
+    command = [sys.executable, "-m", "budget", "--json", "--hosts", str(hosts)]
+    command += ["--file", str(arguments["budget_file"])]
+    for name, value in (arguments["numbers"] or {}).items():
+        command += [f"--{name.replace('_', '-')}", str(value)]
+    where = project if (project / "budget" / "plan.py").exists() else OWN_BUDGET
+    # The controller's own BUDGET_* and WEB_CONCURRENCY are not the servers'.
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("BUDGET_") and name != "WEB_CONCURRENCY"
+    }
+    environment |= {"PYTHONPATH": str(where), "PYTHONDONTWRITEBYTECODE": "1"}
+    if hosts == 0:
+        return None, []
+    done = subprocess.run(command, cwd=where, env=environment, capture_output=True, text=True)
+    if done.returncode == 0:
+        return json.loads(done.stdout), []
+    return None, budget_problems(done, arguments["budget_file"])
+
+
+def budget_problems(done, path):
+    """The sentences of a budget that does not fit."""
+    try:
+        problems = json.loads(done.stdout)["problems"]
+    except (ValueError, KeyError, TypeError):
+        last = (done.stderr or done.stdout).strip().rpartition("\n")[2]
+        return [f"{path}: {last.rpartition('error: ')[2]}"]
+    return [
+        f"{path}: {p['id']} {p['field']} = {p['value']}: {p['rule']}. {p['fix']}." for p in problems
+    ]
+
+
+def find_release(project, version):
+    """The first 12 digits of the commit to deploy, and the sentences that refuse it: one of them is
+    empty.
+    """
+
+    def git(*command):
+        return subprocess.run(["git", "-C", project, *command], capture_output=True, text=True)
+
+    if not project.is_dir():
+        return None, [f"application_source {project} is no folder on this machine"]
+    if git("rev-parse", "--git-dir").returncode:
+        return None, [
+            f"{project} is no git repository: what is deployed is a commit (git init, add, commit)"
+        ]
+    found = git("rev-parse", "--verify", "--quiet", f"{version}^{{commit}}")
+    if found.returncode:
+        return None, [f"git does not know application_version {version!r} in {project}"]
+    commit = found.stdout.strip()
+    if git("cat-file", "-e", f"{commit}:./{LOCKFILE}").returncode:
+        sentence = f"commit {commit[:12]} has no {LOCKFILE}: make it with `make lock` and commit it"
+        return None, [sentence]
+    return commit[:12], []
+
+
+def room_problems(plan, hostvars, groups):
+    """Hosts that are too small for the plan."""
+    for host in groups["database"]:
+        facts = hostvars[host].get("ansible_facts", {})
+        memory, wanted = facts.get("memtotal_mb"), plan["budget"]["memory_mb"]
+        if memory is not None and memory < wanted:
+            yield (
+                f"{host} has {memory} MiB of memory, the budget plans a database server of "
+                f"{wanted} MiB: lower memory_mb in the budget (and see what then fits), or use a "
+                "larger host"
+            )
+
+
+def topology(groups, hostvars):
+    """Who talks to whom: addresses of all hosts, and whether one host holds everything."""
+    addresses = {host: address(hostvars[host], host) for host in groups["all"]}
+    one_host = set(groups["application"]) == set(groups["database"])
+    nodes = {*groups["nginx"], *groups["application"]}
+    sources = [addresses[host] for host in groups["application"]]
+    return {
+        "addresses": addresses,
+        "database_is_local": one_host,
+        "nginx_is_local": len(nodes) == 1,
+        "database_clients": "localhost" if one_host else smallest_network(sources),
+    }
+
+
+def address(variables, host):
+    """Where other hosts reach this one."""
+    facts = variables.get("ansible_facts", {}).get("default_ipv4", {})
+    return (
+        variables.get("plan_address")
+        or facts.get("address")
+        or variables.get("ansible_host")
+        or host
+    )
+
+
+def smallest_network(addresses):
+    """The smallest network that has all addresses, as an account's host: `10.0.0.12` or
+    `10.0.0.8/255.255.255.248`.
+
+    One account for all application hosts, because the server counts MAX_USER_CONNECTIONS for each
+    account: one for each host would allow as many times the limit as there are hosts.
+    """
+    numbers = sorted(ipaddress.ip_address(each) for each in addresses)
+    first, last = numbers[0], numbers[-1]
+    if first == last:
+        return str(first)
+    bits = first.max_prefixlen - (int(first) ^ int(last)).bit_length()
+    network = ipaddress.ip_network((first, bits), strict=False)
+    return f"{network.network_address}/{network.netmask}"

@@ -1,0 +1,153 @@
+#!/usr/bin/python
+"""Brings the global variables of a running MySQL or MariaDB server to wanted values, without a
+restart where it can.
+
+community.mysql.mysql_variables (ansible.mysql and ansible.mariadb in newer releases) sets one
+variable a task, fails on those the server only reads at start, and writes `64M` and `67108864` as
+different; a deploy needs all of them in one look, and the list of those a restart is needed for.
+"""
+
+DOCUMENTATION = r"""
+module: server_variables
+short_description: Compare and set global variables of the running database server
+version_added: 0.1.0
+description:
+  - Compares wanted values with C(SHOW GLOBAL VARIABLES) and sets those that differ.
+  - Variables the server reads only at start are returned in RV(restart_needed); nothing is
+    restarted here.
+options:
+  variables:
+    description: Wanted values by name. Sizes may be written as V(64M), switches as V(ON) or V(1).
+    type: dict
+    required: true
+  at_least:
+    description: Names for which a larger running value is right too.
+    type: list
+    elements: str
+    default: [open_files_limit]
+  socket:
+    description: The server's Unix socket, where root is let in without a password.
+    type: path
+    default: /run/mysqld/mysqld.sock
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+author:
+  - The contributors of this repository
+"""
+
+EXAMPLES = r"""
+- name: Bring the running server to the budget
+  django_budget.deploy.server_variables:
+    variables:
+      max_connections: 151
+      innodb_buffer_pool_size: 640M
+  register: server
+"""
+
+RETURN = r"""
+running:
+  description: The values of the wanted variables in the running server, after this module.
+  type: dict
+  returned: always
+restart_needed:
+  description: Names whose wanted value the server takes over only at a restart.
+  type: list
+  elements: str
+  returned: always
+version:
+  description: The server's version.
+  type: str
+  returned: always
+"""
+
+import contextlib
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.django_budget.deploy.plugins.module_utils.database import connect
+
+UNITS = {"K": 1024, "M": 1024**2, "G": 1024**3}
+SWITCHES = {"ON": 1, "OFF": 0, "TRUE": 1, "FALSE": 0, "YES": 1, "NO": 0}
+READ_ONLY_VARIABLE = 1238
+UNKNOWN_VARIABLE = 1193
+
+
+def comparable(value):
+    """A number where the value is one (sizes and switches too), else the text itself."""
+    text = str(value).strip()
+    if text.upper() in SWITCHES:
+        return SWITCHES[text.upper()]
+    if text[-1:].upper() in UNITS and text[:-1].isdigit():
+        return int(text[:-1]) * UNITS[text[-1].upper()]
+    with contextlib.suppress(ValueError):
+        return float(text)
+    return text
+
+
+def agrees(name, wanted, running, at_least):
+    """Whether a running value is what is wanted."""
+    if running is None:
+        return False
+    wanted, running = comparable(wanted), comparable(running)
+    if name in at_least and isinstance(wanted, (int, float)) and isinstance(running, (int, float)):
+        return running >= wanted
+    return wanted == running
+
+
+def read(cursor, names):
+    """The running values of `names`."""
+    cursor.execute("SHOW GLOBAL VARIABLES")
+    return {name: value for name, value in cursor.fetchall() if name in names}
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec={
+            "variables": {"type": "dict", "required": True},
+            "at_least": {"type": "list", "elements": "str", "default": ["open_files_limit"]},
+            "socket": {"type": "path", "default": "/run/mysqld/mysqld.sock"},
+        },
+        supports_check_mode=True,
+    )
+    wanted, at_least = module.params["variables"], module.params["at_least"]
+    connection = connect(module, module.params["socket"])
+    cursor = connection.cursor()
+    before = read(cursor, wanted)
+    different = [n for n in wanted if not agrees(n, wanted[n], before.get(n), at_least)]
+    changed, restart_needed = [], []
+    for name in different:
+        if module.check_mode:
+            changed.append(name)
+            continue
+        try:
+            cursor.execute(f"SET GLOBAL `{name}` = %s", (comparable_for_set(wanted[name]),))
+            changed.append(name)
+        except connection.Error as error:
+            if error.args[0] not in (READ_ONLY_VARIABLE, UNKNOWN_VARIABLE):
+                module.fail_json(msg=f"SET GLOBAL {name} = {wanted[name]}: {error.args[1]}")
+            restart_needed.append(name)
+    after = read(cursor, wanted)
+    module.exit_json(
+        changed=bool(changed),
+        running=after,
+        restart_needed=restart_needed,
+        version=connection.get_server_info(),
+        diff={
+            "before": "".join(f"{n} = {before.get(n)}\n" for n in different),
+            "after": "".join(f"{n} = {wanted[n]}\n" for n in different),
+        },
+    )
+
+
+def comparable_for_set(value):
+    """The value as SET GLOBAL takes it: whole numbers as such, sizes in bytes, the rest as text."""
+    number = comparable(value)
+    if isinstance(number, float):
+        return int(number) if number.is_integer() else number
+    return number
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+../../../../{{cookiecutter.project_slug}}/budget/check.py

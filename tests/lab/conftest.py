@@ -1,0 +1,35 @@
+"""Deployments to real hosts made on this machine. Collected only by `make lab-test` (LAB=core) and
+`make lab-test-full` (LAB=full): they need root, and change this machine's network while they run.
+"""
+
+import contextlib
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).resolve().parent
+REPOSITORY = HERE.parents[1]
+FOLDER = Path(os.environ.get("LAB_DIR", REPOSITORY / ".lab"))
+sys.path.insert(0, str(HERE))
+
+CORE = {"test_refusals.py", "test_one_host.py"}
+if os.environ.get("LAB") != "full":
+    wanted = CORE if os.environ.get("LAB") == "core" else set()
+    collect_ignore = [path.name for path in HERE.glob("test_*.py") if path.name not in wanted]
+
+from machines import CannotMakeMachines, Lab  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def lab():
+    """The machines of this run; whatever happens, nothing of them is left. Ends the run where there
+    cannot be any.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            lab = stack.enter_context(Lab(FOLDER))
+        except CannotMakeMachines as error:
+            pytest.exit(f"The lab cannot run here: {error}.", returncode=1)
+        yield lab
