@@ -38,6 +38,7 @@ def test_the_pool_behaves(concurrency, driver, release):
     program = f"{patch}import sys, pytest; sys.exit(pytest.main(sys.argv[1:]))"
     # PyMySQL leaves a socket that could not connect to the garbage collector, which warns.
     options = ["-q", "--no-header", "-W", "ignore::pytest.PytestUnraisableExceptionWarning"]
+    options += ["--timeout", "120"]  # sooner than this test's own: it says which one hangs
     plugins = ["-p", "no:cacheprovider", "-p", "no:django"]
     session = subprocess.run(
         [sys.executable, "-c", program, *options, *plugins, str(BEHAVIOUR)],

@@ -326,8 +326,8 @@ GROUPS: dict[str, tuple[Rule, ...]] = {
             text="2 x clients + 2 x P x K + 128, at least 1024",
             why=(
                 "a client's socket, and one more that its request opens to something else; each "
-                "connection to the database, twice while one is replaced; logs, listener, "
-                "modules"
+                "connection to the database, twice (for mysqlclient the pool keeps a duplicate of "
+                "the C library's socket); logs, listener, modules"
             ),
             source="getrlimit(2), RLIMIT_NOFILE counts per process",
             enforced_by="systemd",

@@ -2,13 +2,24 @@
 
 import os
 import random
+import socket
 import threading
 
 import pytest
 from django.db import OperationalError, connection, transaction
-from scene import Threads, end_request, eventually, in_greenlets, in_transaction_mode, run
+from scene import (
+    DRIVER,
+    PASSWORD,
+    USER,
+    Threads,
+    end_request,
+    eventually,
+    in_greenlets,
+    in_transaction_mode,
+    run,
+)
 
-from mysql_pool import close_pool, stats
+from mysql_pool import close_pool, drivers, stats
 
 
 def whole_again(bound=5):
@@ -114,6 +125,26 @@ def test_connections_killed_in_a_loop_give_errors_only_to_their_users(use, seen)
     assert wrong == []
     assert sum(good for good, _ in clients) > 100
     whole_again()
+
+
+def test_a_lost_connection_leaves_the_file_that_took_its_number_alone(server, seen):
+    # The C library closes a lost socket by itself: the number is the next file's from then on.
+    driver = drivers.load(DRIVER)
+    account = {"unix_socket": str(server.socket), "user": USER, "password": PASSWORD}
+    connection = driver.connect(account)
+    seen.kill_all()
+    with pytest.raises(driver.Error):
+        connection.run("SELECT 1")
+    strangers = [socket.socketpair() for _ in range(5)]
+    dropped = connection.hang_up()
+    if dropped is not None:
+        assert drivers.wait_for_end(dropped, 5)
+        dropped.close()
+    for one, other in strangers:
+        one.sendall(b"mine")
+        assert other.recv(4) == b"mine"
+        one.close()
+        other.close()
 
 
 def test_a_fork_uses_connections_of_its_own(seen):
@@ -274,8 +305,6 @@ def test_a_long_running_command_heals_without_any_request(seen):
 
 
 def test_a_server_that_accepts_and_never_answers_is_an_error(use, tmp_path):
-    import socket
-
     path = str(tmp_path / "silent.sock")
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(path)

@@ -43,10 +43,13 @@ def connect(parameters: dict) -> "Connection":
     """
     parameters = {"connect_timeout": 10, "autocommit": True, **parameters}
     if not COOPERATIVE:
-        return Connection(**parameters)
+        connection = Connection(**parameters)
+        connection.duplicate_socket()
+        return connection
     wait = parameters.pop("read_timeout", None)
     connection = get_hub().threadpool.apply(Connection, kwds=parameters)
-    connection.start_waiting_in_the_hub(wait)
+    connection.duplicate_socket()  # not in that thread, whose sockets would wait in its own hub
+    connection.wait_in_the_hub(wait)
     return connection
 
 
@@ -60,15 +63,28 @@ def _is_from_server(error: MySQLdb.MySQLError) -> bool:
 
 
 class Connection(PhysicalConnection, DriverConnection):
-    """A mysqlclient connection that knows whether its protocol is idle."""
+    """A mysqlclient connection that knows whether its protocol is idle.
+
+    When the C library loses its server it closes the socket, and its ``fileno()`` goes on telling
+    the old number, which may be anybody's file by then. So the socket is duplicated while it is
+    surely ours, and only the duplicate is looked at, waited for and shut down.
+    """
 
     _watcher = None
     _read_timeout: float | None = None
-    _closed = False
+    _socket: socket.socket | None = None
 
-    def start_waiting_in_the_hub(self, read_timeout: float | None) -> None:
+    def duplicate_socket(self) -> None:
+        """Once, when the connection is open."""
+        self._socket = socket.socket(fileno=os.dup(super().fileno()))
+
+    def fileno(self) -> int:
+        """The duplicate's file descriptor."""
+        return self._socket.fileno()
+
+    def wait_in_the_hub(self, read_timeout: float | None) -> None:
         """From now on wait for answers in gevent's hub, at most ``read_timeout`` seconds each."""
-        self._watcher = get_hub().loop.io(super().fileno(), 1)
+        self._watcher = get_hub().loop.io(self.fileno(), 1)
         self._read_timeout = read_timeout
 
     # -- statements ------------------------------------------------------------------------
@@ -142,7 +158,7 @@ class Connection(PhysicalConnection, DriverConnection):
 
     def is_reusable(self) -> bool:
         """Whether the protocol is idle: open, no answer outstanding, none half read."""
-        return not self._closed and not self.busy and not self.more_results()
+        return self._socket is not None and not self.busy and not self.more_results()
 
     def forget_result(self) -> None:
         """Nothing to drop: rows belong to the cursor."""
@@ -155,12 +171,7 @@ class Connection(PhysicalConnection, DriverConnection):
 
     def hang_up(self) -> socket.socket | None:
         """Close (the C library says COM_QUIT itself) and return the socket to watch."""
-        if self._closed:
-            return None
-        self._closed = True
-        dropped = None
-        with contextlib.suppress(OSError, MySQLdb.MySQLError):
-            dropped = socket.socket(fileno=os.dup(self.fileno()))
+        dropped, self._socket = self._socket, None
         self._stop_watching()
         with contextlib.suppress(MySQLdb.MySQLError):
             self.close()
@@ -168,13 +179,17 @@ class Connection(PhysicalConnection, DriverConnection):
 
     def disown(self) -> None:
         """In a forked child: let the COM_QUIT of the C library go nowhere, then close."""
-        if self._closed:
+        own, self._socket = self._socket, None
+        if own is None:
             return
-        self._closed = True
-        nowhere = os.open(os.devnull, os.O_RDWR)
-        os.dup2(nowhere, self.fileno())
-        os.close(nowhere)
         self._stop_watching()
+        number = super().fileno()
+        with contextlib.suppress(OSError):  # the C library may have closed its copy
+            if os.path.sameopenfile(number, own.fileno()):
+                nowhere = os.open(os.devnull, os.O_RDWR)
+                os.dup2(nowhere, number)
+                os.close(nowhere)
+        own.close()
 
     def _stop_watching(self):
         if self._watcher is not None:
