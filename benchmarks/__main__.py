@@ -111,6 +111,7 @@ def measure(arguments: argparse.Namespace, scratch: Path) -> Run:
                 if peer.name in inside.MEASURED:
                     say(f"inside one process: {peer.title}")
                     inside.measure(peer, arguments.python, server.socket, run)
+            measure_tls([peer for peer in chosen if peer.ours], arguments, scratch, options, run)
         bench.rounds(
             chosen,
             cells,
@@ -120,6 +121,22 @@ def measure(arguments: argparse.Namespace, scratch: Path) -> Run:
             tell=say,
         )
     return run
+
+
+def measure_tls(ours, arguments, scratch: Path, options: dict[str, str], run: Run) -> None:
+    """Connecting with TLS: to a server of its own, because the drivers use what a server offers."""
+    certificate = inside.certificate(scratch)
+    if certificate is None:
+        say("without openssl there is no certificate: connecting with TLS is not measured")
+        return
+    key = certificate.with_name("key.pem")
+    options = {**options, "ssl_cert": str(certificate), "ssl_key": str(key)}
+    with Server(scratch / "tls", options) as server:
+        serving.prepare(server)
+        for peer in ours:
+            if peer.name in inside.MEASURED:
+                say(f"connecting with TLS: {peer.title}")
+                inside.measure(peer, arguments.python, server.socket, run, certificate)
 
 
 def show(run: Run, folder: Path) -> None:

@@ -27,6 +27,7 @@ and is not needed: a connection is looked at whenever it leaves the pool.
 import os
 import re
 from functools import cache, partial
+from typing import NamedTuple
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
@@ -83,6 +84,18 @@ def _pin_rule(text: str | None):
     return re.compile(text, re.IGNORECASE | re.DOTALL) if text else None
 
 
+class Read(NamedTuple):
+    """What the settings of an alias come to; they are read once, not by each greenlet's wrapper."""
+
+    settings: dict
+    parameters: dict
+    isolation_level: str | None
+    options: dict
+
+
+_read: dict[str, Read] = {}
+
+
 class DatabaseWrapper(mysql.DatabaseWrapper):
     """Django's MySQL wrapper with a session that borrows its connection from a pool."""
 
@@ -91,10 +104,22 @@ class DatabaseWrapper(mysql.DatabaseWrapper):
 
     def get_connection_params(self):
         """The driver's parameters, without the pool's own options (see ``pool_options``)."""
-        parameters = super().get_connection_params()
-        for name in self.pool_options(parameters):
-            parameters.pop(name, None)
-        return parameters
+        read = self._read_settings()
+        self.isolation_level = read.isolation_level
+        return read.parameters.copy()
+
+    def _read_settings(self) -> Read:
+        read = _read.get(self.alias)
+        if read is None or read.settings != self.settings_dict:
+            parameters = super().get_connection_params()
+            options = self.pool_options(parameters)
+            for name in options:
+                parameters.pop(name, None)
+            # A copy of what people change in place.
+            settings = {**self.settings_dict, "OPTIONS": self.settings_dict["OPTIONS"].copy()}
+            read = Read(settings, parameters, self.isolation_level, options)
+            _read[self.alias] = read
+        return read
 
     @staticmethod
     def pool_options(options: dict) -> dict:
@@ -122,7 +147,7 @@ class DatabaseWrapper(mysql.DatabaseWrapper):
 
     def get_new_connection(self, conn_params):
         """A session on the pool of these parameters. Opens nothing yet."""
-        options = self.pool_options(self.settings_dict["OPTIONS"])
+        options = self._read_settings().options
         max_age = self.settings_dict["CONN_MAX_AGE"]
         if max_age == 0:
             max_age = DEFAULT_MAX_AGE

@@ -23,7 +23,7 @@ import time
 from collections import Counter, deque
 from functools import cache
 
-from .concurrency import current, frame_of, in_background, is_dead, patched
+from .concurrency import Mutex, current, frame_of, in_background, is_dead, patched
 from .drivers import PhysicalConnection, wait_for_end
 from .errors import PoolTimeout, TooManyWaiting
 from .reports import describe_holders
@@ -109,7 +109,7 @@ class Pool(DatabaseConnectionPool):
         self._timeout_error = _also_a(operational_error, PoolTimeout)
         self._refused_error = _also_a(operational_error, TooManyWaiting)
 
-        self._lock = threading.Lock()
+        self._lock = Mutex()
         self._idle: deque[PhysicalConnection] = deque()  # last in, first out
         self._waiters: deque[Waiter] = deque()
         self._held: dict[PhysicalConnection, tuple] = {}  # -> (owner, since)
@@ -414,7 +414,7 @@ class Pool(DatabaseConnectionPool):
     def forget_after_fork(self) -> None:
         """In the child of a fork: these connections belong to the parent; start with none."""
         inherited = [*self._idle, *self._held]
-        self._lock = threading.Lock()
+        self._lock = Mutex()
         self._idle, self._waiters, self._held = deque(), deque(), {}
         self._open = self._connecting = self._closing = 0
         self._keeping = False

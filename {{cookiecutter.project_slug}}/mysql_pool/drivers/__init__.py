@@ -43,7 +43,7 @@ class PhysicalConnection:
     busy = False
     expires_at = idle_since = 0.0  # seconds on the pool's clock
     fresh = True  # the session set-up still has to be sent
-    _poll = None
+    _look = None
 
     def is_quiet(self) -> bool:
         """Whether an idle connection can be used: nothing to read. Costs one system call.
@@ -51,10 +51,11 @@ class PhysicalConnection:
         A server that closes a connection (restart, KILL, wait_timeout) makes its socket
         readable: end of file, or an error packet that nobody asked for.
         """
-        if self._poll is None:
-            self._poll = poll()
-            self._poll.register(self.fileno(), 1)  # POLLIN; POLLHUP and POLLERR come unasked
-        return not self._poll.poll(0)
+        if self._look is None:
+            poller = poll()
+            poller.register(self.fileno(), 1)  # POLLIN; POLLHUP and POLLERR come unasked
+            self._look = poller.poll
+        return not self._look(0)
 
     def check_idle(self) -> None:
         """Refuse to send anything while an answer is outstanding: it would be read as ours."""
