@@ -38,6 +38,9 @@ def main() -> int:
     prompts = repository / "cookiecutter.json"
     template = repository / "{{ '{{cookiecutter.project_slug}}' }}"
     sys.path[:0] = [str(repository / "hooks"), str(template)]
+    import links
+
+    links.restore(template)
     from answers import refusal, unknown_arguments, wrong_answers
 
     wrong = [

@@ -42,11 +42,16 @@ def test_the_next_commands_start_where_the_person_is(
 
 
 @pytest.mark.parametrize("workers", ["2", "0"])
-def test_from_a_zip_file(workplace: Workplace, repository: Path, workers: str) -> None:
-    zipped = shutil.make_archive(
-        str(workplace.base / "template"), "zip", repository.parent, repository.name
-    )
-    _generates_or_refuses(workplace, zipped, workers)
+def test_from_a_zip_file(workplace: Workplace, git_repository: Path, workers: str) -> None:
+    # As GitHub makes them: with links, which Python's zipfile writes as small files.
+    zipped = workplace.base / "template.zip"
+    git(git_repository, "archive", "--prefix=template-main/", f"--output={zipped}", "HEAD")
+    _generates_or_refuses(workplace, str(zipped), workers)
+    if workers == "2":
+        project = workplace.out / "my_project"
+        collection = project / "deploy/collections/ansible_collections/django_budget/deploy"
+        assert (collection / "roles" / "plan" / "tasks" / "main.yml").is_file()
+        assert "namespace: django_budget" in (collection / "galaxy.yml").read_text()
 
 
 @pytest.mark.parametrize("workers", ["2", "0"])
