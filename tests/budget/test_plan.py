@@ -25,6 +25,7 @@ SMALL = {
     "workers": 8,
     "worker_connections": 200,
     "threads": 32,
+    "app_memory_mb": 8192,
     "database_aliases": 3,
     "conn_max_age": 300,
     "pool_timeout": 20,
@@ -149,7 +150,20 @@ def test_queues_and_files_of_a_host_hold_what_it_serves(p: Plan) -> None:
     assert p.nginx_max_conns >= b.workers * p.concurrency
     assert p.nginx_keepalive < p.nginx_max_conns
     assert p.app_open_files > p.concurrency + p.pool_size * b.database_aliases
+    assert p.nginx_worker_connections >= 2 * b.hosts * p.nginx_max_conns
+    assert p.nginx_open_files >= 2 * p.nginx_worker_connections
     assert 1 <= p.batch_size <= max(1, b.reloading_hosts)
+
+
+@given(everyday_plans())
+def test_gunicorns_unit_has_room_for_old_and_new_workers_and_leaves_the_host_some(p: Plan) -> None:
+    b = p.budget
+    threads = {"gevent": 10, "gthread": b.threads, "sync": 0}[b.worker_class]
+    old_and_new = 2 * b.workers * (1 + threads)
+    assert p.app_tasks_max > 1 + old_and_new
+    assert p.app_memory_max_mb <= 0.75 * b.app_memory_mb < p.app_memory_max_mb + 1
+    assert p.app_memory_max_mb < p.app_memtotal_mb < b.app_memory_mb
+    assert p.server_memtotal_mb < b.memory_mb
 
 
 @given(budgets(beyond=2))
@@ -262,6 +276,15 @@ def test_the_three_worker_classes_count_their_own_units() -> None:
         for worker_class in WORKER_CLASSES
     }
     assert pools == {"gevent": 100, "gthread": 8, "sync": 1}
+
+
+def test_threads_count_as_tasks_of_gunicorns_unit() -> None:
+    tasks = [plan(Budget(worker_class=c, threads=8)).app_tasks_max for c in WORKER_CLASSES]
+    assert dict(zip(WORKER_CLASSES, tasks, strict=True)) == {
+        "gevent": 2 * 2 * (10 + 14) + 32,
+        "gthread": 2 * 2 * (8 + 14) + 32,
+        "sync": 2 * 2 * (0 + 14) + 32,
+    }
 
 
 def test_no_reuse_of_connections_is_legal() -> None:

@@ -14,6 +14,10 @@ MEMORY_SHARE_PERCENT = 80
 MEMORY_GLOBAL = 256
 MEMORY_PER_CONNECTION = 3
 BUFFER_POOL_MIN = 128
+# The kernel and the firmware keep some of it for themselves (B056).
+MEMTOTAL_PERCENT = 90
+# The pool of gevent's hub, for what would block it: names, files, mysqlclient's connect (B065).
+HUB_THREADS = 10
 
 Change = dict[str, Any]
 
@@ -113,9 +117,19 @@ def buffer_pool_room(budget: Budget) -> int:
     return usable - MEMORY_GLOBAL - budget.max_connections * MEMORY_PER_CONNECTION
 
 
+def smallest_memtotal(memory_mb: int) -> int:
+    """MiB that a host of `memory_mb` has at least by its own account (B056)."""
+    return memory_mb * MEMTOTAL_PERCENT // 100
+
+
 def pools_at_peak(budget: Budget) -> int:
     """Pools that exist while `reloading_hosts` run old and new workers: (H + S) x W x K."""
     return (budget.hosts + budget.reloading_hosts) * budget.workers * budget.database_aliases
+
+
+def threads_of_worker(budget: Budget) -> int:
+    """Threads that one worker starts beside its main one (B065)."""
+    return {"gevent": HUB_THREADS, "gthread": budget.threads, "sync": 0}[budget.worker_class]
 
 
 class _Repair:

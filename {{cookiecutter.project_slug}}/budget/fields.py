@@ -62,6 +62,9 @@ class Budget:
     threads: int = _number(
         8, 1, 1000, "application", "threads", "threads of one worker (gthread only)"
     )
+    app_memory_mb: int = _number(
+        2048, 256, 16_777_216, "application", "MiB", "memory of one application host"
+    )
     database_aliases: int = _number(
         1, 1, 16, "application", "aliases", "entries of DATABASES that point to this server"
     )

@@ -6,7 +6,7 @@ Not for computing them (plan.py) nor for showing them (report.py).
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from budget.check import buffer_pool_room, longest_age, pools_at_peak
+from budget.check import buffer_pool_room, longest_age, pools_at_peak, threads_of_worker
 from budget.rules import RULES
 
 if TYPE_CHECKING:
@@ -83,16 +83,29 @@ def limits_of(p: "Plan") -> tuple[Limit, ...]:
         ("innodb_buffer_pool_size", p.innodb_buffer_pool_mb, "MiB", "B055",
          f"80 % of {b.memory_mb} - 256 - 3 x {b.max_connections}, rounded down",
          f"{buffer_pool_room(b) - p.innodb_buffer_pool_mb} MiB"),
+        ("memory of the server's host", p.server_memtotal_mb, "MiB", "B056",
+         f"90 % of {b.memory_mb}, by its own account", "-"),
         ("net.core.somaxconn", p.somaxconn, "connections", "B054",
          f"max(4096, back_log {p.back_log}, backlog {p.backlog})", "-"),
         ("backlog", p.backlog, "clients", "B060",
          f"{count(b.workers, 'workers')} x {p.concurrency} requests, from 64 to 4096", "-"),
         ("LimitNOFILE of Gunicorn", p.app_open_files, "files", "B061",
          "2 x clients + 2 x connections + 128, at least 1024", "-"),
+        ("TasksMax of Gunicorn", p.app_tasks_max, "tasks", "B065",
+         f"2 x {count(b.workers, 'workers')} x ({threads_of_worker(b)} threads + 14) + 32", "-"),
+        ("MemoryMax of Gunicorn", p.app_memory_max_mb, "MiB", "B066",
+         f"75 % of {b.app_memory_mb}",
+         f"{p.app_memory_max_mb // (2 * b.workers)} MiB for each worker at a reload"),
+        ("memory of an application host", p.app_memtotal_mb, "MiB", "B056",
+         f"90 % of {b.app_memory_mb}, by its own account", "-"),
         ("max_conns of a host", p.nginx_max_conns, "clients", "B062",
          f"{count(b.workers, 'workers')} x {p.concurrency} requests + backlog {p.backlog}", "-"),
         ("keepalive", p.nginx_keepalive, "clients", "B063",
          f"{count(b.workers, 'workers')} x {p.concurrency} requests / 4, at most 64", "-"),
+        ("worker_connections of nginx", p.nginx_worker_connections, "connections", "B067",
+         f"4 x {p.nginx_max_conns} x {count(b.hosts, 'hosts')}, at least 2048", "-"),
+        ("worker_rlimit_nofile", p.nginx_open_files, "files", "B068",
+         f"2 x {p.nginx_worker_connections}", "-"),
         ("batch of a deployment", p.batch_size, "hosts", "B064",
          f"reloading_hosts {b.reloading_hosts}, at least 1", "-"),
     )  # fmt: skip

@@ -18,21 +18,29 @@ from budget.check import (
     check,
     longest_age,
     pools_at_peak,
+    smallest_memtotal,
+    threads_of_worker,
 )
 from budget.fields import Budget
 from budget.limits import Limit, limits_of
 
 __all__ = ["Budget", "BudgetError", "Limit", "Plan", "Problem", "check", "plan"]
 
-# The servers' and the kernel's own ceilings and defaults (B051 to B054, B060).
+# The servers' and the kernel's own ceilings and defaults (B051 to B054, B060, B067).
 TABLES_PER_CONNECTION = 8
 TABLE_OPEN_CACHE = (2000, 16_384)
 THREAD_CACHE_MAX = 16_384
 BACK_LOG_MAX = 65_535
 SOMAXCONN_DEFAULT = 4096
 BACKLOG_MIN = 64
+NGINX_CONNECTIONS_MIN = 2048
 GIB = 1024
 BUFFER_POOL_STEP = 128
+
+# What Gunicorn's unit may take (B065, B066).
+TASKS_PER_WORKER = 14
+TASKS_SPARE = 32
+APP_MEMORY_PERCENT = 75
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,11 +76,18 @@ class Plan:
     innodb_buffer_pool_mb: int
     # Application hosts
     app_open_files: int  # LimitNOFILE of Gunicorn's unit
+    app_tasks_max: int  # its TasksMax
+    app_memory_max_mb: int  # its MemoryMax
     backlog: int
     somaxconn: int  # on every host
     nginx_max_conns: int  # of one host
     nginx_keepalive: int
+    nginx_worker_connections: int
+    nginx_open_files: int  # worker_rlimit_nofile
     batch_size: int  # hosts of one step of a rolling deployment
+    # What a deployment accepts as a host of the planned size
+    server_memtotal_mb: int
+    app_memtotal_mb: int
 
     @property
     def limits(self) -> tuple[Limit, ...]:
@@ -124,6 +139,8 @@ def plan(budget: Budget) -> Plan:
     tables = min(
         max(b.max_connections * TABLES_PER_CONNECTION, TABLE_OPEN_CACHE[0]), TABLE_OPEN_CACHE[1]
     )
+    nginx_max_conns = units_of_host + backlog
+    nginx_connections = max(NGINX_CONNECTIONS_MIN, 4 * nginx_max_conns * b.hosts)
     room = buffer_pool_room(b)
     # The server rounds up to a multiple of these, past the memory it has: round down before (B055).
     step = GIB if room >= GIB else BUFFER_POOL_STEP
@@ -154,9 +171,15 @@ def plan(budget: Budget) -> Plan:
         back_log=back_log,
         innodb_buffer_pool_mb=room // step * step,
         app_open_files=max(1024, 2 * clients + 2 * pool_size * b.database_aliases + 128),
+        app_tasks_max=2 * b.workers * (threads_of_worker(b) + TASKS_PER_WORKER) + TASKS_SPARE,
+        app_memory_max_mb=b.app_memory_mb * APP_MEMORY_PERCENT // 100,
         backlog=backlog,
         somaxconn=max(SOMAXCONN_DEFAULT, back_log, backlog),
-        nginx_max_conns=units_of_host + backlog,
+        nginx_max_conns=nginx_max_conns,
         nginx_keepalive=0 if b.worker_class == "sync" else min(max(units_of_host // 4, 1), 64),
+        nginx_worker_connections=nginx_connections,
+        nginx_open_files=2 * nginx_connections,
         batch_size=max(1, b.reloading_hosts),
+        server_memtotal_mb=smallest_memtotal(b.memory_mb),
+        app_memtotal_mb=smallest_memtotal(b.app_memory_mb),
     )

@@ -307,6 +307,18 @@ GROUPS: dict[str, tuple[Rule, ...]] = {
             source="MySQL manual, How MySQL Uses Memory; Configuring InnoDB Buffer Pool Size",
             enforced_by="database server",
         ),
+        Rule(
+            id="B056",
+            title="A host has the memory that is planned with",
+            text="MemTotal >= 90 % of memory_mb, and of app_memory_mb on an application host",
+            why=(
+                "the kernel and the firmware keep some: a machine sold with 2048 MiB reports "
+                "between 1900 and 2000. What is missing beyond that would be missing for the "
+                "connections"
+            ),
+            source="proc(5), MemTotal: physical RAM minus reserved bits and the kernel's code",
+            enforced_by="deployment",
+        ),
     ),
     "The application host": (
         Rule(
@@ -365,6 +377,57 @@ GROUPS: dict[str, tuple[Rule, ...]] = {
             ),
             source="this project",
             enforced_by="deployment",
+        ),
+        Rule(
+            id="B065",
+            title="TasksMax of Gunicorn's unit",
+            text=(
+                "2 x W x (threads of a worker + 14) + 32; the threads are 10 for gevent (its hub's "
+                "pool), `threads` for gthread, none for sync"
+            ),
+            why=(
+                "twice, because a reload runs old and new workers side by side; 14 for the worker "
+                "itself and threads of libraries, 32 for the arbiter and commands beside it. A "
+                "leak of threads or a fork bomb ends here, and not when the host has no pid left"
+            ),
+            source="systemd.resource-control(5), TasksMax; gevent, ThreadPool",
+            enforced_by="systemd",
+        ),
+        Rule(
+            id="B066",
+            title="MemoryMax of Gunicorn's unit",
+            text="75 % of app_memory_mb",
+            why=(
+                "a leak ends one worker, which the arbiter replaces, and not whatever the kernel "
+                "chooses on the whole host; the rest is for the kernel, nginx and shells. A "
+                "ceiling, no reservation: on a host that is the database server too, both "
+                "ceilings together may pass its memory, so the kernel is told there to end a "
+                "worker first (OOMScoreAdjust)"
+            ),
+            source="systemd.resource-control(5), MemoryMax",
+            enforced_by="systemd",
+        ),
+        Rule(
+            id="B067",
+            title="worker_connections of nginx",
+            text="4 x max_conns x H, at least 2048",
+            why=(
+                "a client and its upstream take one each, and a reload keeps the old workers until "
+                "their requests are done; one of nginx's workers may have them all"
+            ),
+            source="nginx manual, worker_connections: proxied connections count too",
+            enforced_by="nginx",
+        ),
+        Rule(
+            id="B068",
+            title="worker_rlimit_nofile of nginx",
+            text="2 x worker_connections",
+            why=(
+                "each connection is a file, and an answer from the cache, or too large for memory, "
+                "opens another"
+            ),
+            source="nginx manual, worker_rlimit_nofile",
+            enforced_by="nginx",
         ),
     ),
 }
