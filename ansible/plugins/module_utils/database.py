@@ -2,10 +2,11 @@
 without a password.
 """
 
-SOCKET = "/run/mysqld/mysqld.sock"
+# Documented in plugins/doc_fragments/server.py.
+SOCKET_OPTION = {"type": "path", "default": "/run/mysqld/mysqld.sock"}
 
 
-def connect(module, socket=SOCKET):
+def connect(module, socket):
     """A PyMySQL connection as root; ends the module with a sentence when there is none."""
     try:
         import pymysql

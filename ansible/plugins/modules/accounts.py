@@ -57,17 +57,8 @@ options:
     description: Change nothing; return what there is.
     type: bool
     default: false
-  socket:
-    description: The server's Unix socket, where root is let in without a password.
-    type: path
-    default: /run/mysqld/mysqld.sock
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: full
-author:
-  - The contributors of this repository
+extends_documentation_fragment:
+  - django_budget.deploy.server
 """
 
 EXAMPLES = r"""
@@ -102,6 +93,7 @@ import hmac
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.django_budget.deploy.plugins.module_utils import caching_sha2
 from ansible_collections.django_budget.deploy.plugins.module_utils.database import (
+    SOCKET_OPTION,
     connect,
     is_mariadb,
 )
@@ -163,9 +155,6 @@ class Server:
     def have_account(self, wanted, database):
         name, host = wanted["name"], wanted["host"]
         found = self.found(name)
-        for other in found:
-            if other != host:
-                self.change("DROP USER %s@%s", name, other)
         options = f"REQUIRE {'SSL' if wanted['require_tls'] else 'NONE'} "
         options += f"WITH MAX_USER_CONNECTIONS {wanted['max_user_connections']}"
         if host not in found:
@@ -183,6 +172,10 @@ class Server:
         self._have_rights(
             wanted, f"{quoted(place)}.*", self._rights(wanted, place), wanted["privileges"]
         )
+        # Last: while hosts are added to the inventory, those that serve are let in all the time.
+        for other in found:
+            if other != host:
+                self.change("DROP USER %s@%s", name, other)
 
     def _set_password(self, verb, wanted, options):
         sql = f"{verb} USER %s@%s IDENTIFIED BY %s {options}"
@@ -239,7 +232,7 @@ def main():
             "database": {"type": "str", "required": True},
             "accounts": {"type": "list", "elements": "dict", "required": True, "options": ACCOUNT},
             "read_only": {"type": "bool", "default": False},
-            "socket": {"type": "path", "default": "/run/mysqld/mysqld.sock"},
+            "socket": SOCKET_OPTION,
         },
         supports_check_mode=True,
     )

@@ -25,17 +25,8 @@ options:
     type: list
     elements: str
     default: [open_files_limit]
-  socket:
-    description: The server's Unix socket, where root is let in without a password.
-    type: path
-    default: /run/mysqld/mysqld.sock
-attributes:
-  check_mode:
-    support: full
-  diff_mode:
-    support: full
-author:
-  - The contributors of this repository
+extends_documentation_fragment:
+  - django_budget.deploy.server
 """
 
 EXAMPLES = r"""
@@ -66,7 +57,10 @@ version:
 import contextlib
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.django_budget.deploy.plugins.module_utils.database import connect
+from ansible_collections.django_budget.deploy.plugins.module_utils.database import (
+    SOCKET_OPTION,
+    connect,
+)
 
 UNITS = {"K": 1024, "M": 1024**2, "G": 1024**3}
 SWITCHES = {"ON": 1, "OFF": 0, "TRUE": 1, "FALSE": 0, "YES": 1, "NO": 0}
@@ -107,7 +101,7 @@ def main():
         argument_spec={
             "variables": {"type": "dict", "required": True},
             "at_least": {"type": "list", "elements": "str", "default": ["open_files_limit"]},
-            "socket": {"type": "path", "default": "/run/mysqld/mysqld.sock"},
+            "socket": SOCKET_OPTION,
         },
         supports_check_mode=True,
     )
