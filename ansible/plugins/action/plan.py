@@ -12,6 +12,7 @@ import difflib
 import ipaddress
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -25,11 +26,26 @@ from ansible.plugins.action import ActionBase
 COLLECTION = Path(__file__).resolve().parents[2]
 OWN_BUDGET = COLLECTION / "plugins" / "plugin_utils"
 # Role -> inventory group whose hosts it is for.
-ROLES = {"plan": "all", "database": "database", "application": "application", "nginx": "nginx"}
-PREFIXES = tuple(f"{role}_" for role in ROLES)
+ROLES = {
+    "plan": "all",
+    "host": "all",
+    "database": "database",
+    "application": "application",
+    "nginx": "nginx",
+}
+# What begins so is ours. Not `host_`: that is a name anybody may have given something.
+PREFIXES = tuple(f"{role}_" for role in ROLES if role != "host")
 # The longest account name is <user>_monitor, and MySQL stops at 32 characters.
 LONGEST_USER = 32 - len("_monitor")
 LOCKFILE = "requirements.lock"
+# The system user, folders below /etc and /srv, units and accounts are called so.
+NAME = re.compile(r"[a-z][a-z0-9_-]*")
+TAKEN = {"mysql", "mariadb", "nginx", "root", "ssh", "sys", "systemd", "ssl", "apt", "default"}
+# Options by the end of their name: the smallest and the largest that has a meaning. An account with
+# 0 connections has no limit of its own.
+RANGES = {"_port": (1, 65_535), "_connections": (1, 10_000), "_seconds": (0, 31_536_000)}
+# Of the plan's limits the youngest, which a project that was generated long ago does not compute.
+YOUNGEST = ("app_tasks_max", "app_memory_max_mb", "nginx_worker_connections", "server_memtotal_mb")
 
 
 class ActionModule(ActionBase):
@@ -44,13 +60,13 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         arguments = self._task.args
         groups, hostvars = task_vars["groups"], task_vars["hostvars"]
-        problems = [*group_problems(groups), *self._variable_problems(groups, hostvars)]
+        problems = [
+            *group_problems(groups),
+            *name_problems(arguments["name"]),
+            *self._variable_problems(groups, hostvars),
+            *address_problems(groups, hostvars),
+        ]
         project = Path(arguments["project"])
-        if len(arguments["name"]) > LONGEST_USER:
-            problems.append(
-                f"application_name {arguments['name']!r} is longer than {LONGEST_USER} characters, "
-                "which the name of an account on the database server has room for"
-            )
         plan, unfit = compute(project, arguments, len(groups.get("application", [])))
         release, unknown = find_release(project, arguments["version"])
         problems += [*unfit, *unknown]
@@ -67,11 +83,12 @@ class ActionModule(ActionBase):
         """
         specs = {role: argument_spec(role) for role in ROLES}
         known = {name for spec in specs.values() for name in spec}
+        ignored = {name for role in (*ROLES, "verify") for name in own_facts(role)}
         found, no_secret = {}, set()
         for role, group in ROLES.items():
             for host in groups.get(group, []):
                 given = self._templated(hostvars[host], known)
-                for name in sorted(set(hostvars[host]) - known):
+                for name in sorted(set(hostvars[host]) - known - ignored):
                     if sentence := misspelt(name, known):
                         found[sentence] = None
                 no_secret |= {
@@ -79,8 +96,8 @@ class ActionModule(ActionBase):
                 }
                 spec = {name: each for name, each in specs[role].items() if not is_secret(name)}
                 mine = {name: given[name] for name in spec if name in given}
-                for message in ArgumentSpecValidator(spec).validate(mine).error_messages:
-                    found[f"{message} (role {role}, host {host})"] = None
+                for sentence in value_problems(spec, mine):
+                    found[f"{sentence} (role {role}, host {host})"] = None
         if no_secret:
             found[
                 f"missing secrets: {', '.join(sorted(no_secret))}. Make them with `make secrets`"
@@ -114,6 +131,75 @@ def group_problems(groups):
         yield "the inventory's group [nginx] is empty: name the host that takes the requests there"
 
 
+def name_problems(name):
+    """What is wrong with the application's name."""
+    if len(name) > LONGEST_USER:
+        yield (
+            f"application_name {name!r} is longer than {LONGEST_USER} characters, which the name "
+            "of an account on the database server has room for"
+        )
+    if not NAME.fullmatch(name):
+        yield (
+            f"application_name {name!r} is no name for a user, folders and units: small letters, "
+            "digits, _ and -, a letter first"
+        )
+    if name in TAKEN:
+        yield f"application_name {name!r} belongs to the system: /etc/{name} and its user"
+
+
+def value_problems(spec, values):
+    """What is wrong with the values of one role's options on one host."""
+    validated = ArgumentSpecValidator(spec).validate(values)
+    yield from validated.error_messages
+    for name, value in values.items():
+        wanted, taken = spec[name].get("type", "str"), validated.validated_parameters.get(name)
+        # The validator would take '8001' for 8001, and "a,b" for a list. The roles get the text.
+        if isinstance(value, str) and not isinstance(taken, str) and taken is not None:
+            yield (
+                f"{name} is the text {str(value)!r}, not of type {wanted}: write it without "
+                f"quotes, and on the command line as JSON: -e '{json.dumps({name: taken})}'"
+            )
+        for suffix, (low, high) in RANGES.items():
+            if name.endswith(suffix) and isinstance(taken, int) and not low <= taken <= high:
+                yield f"{name} is {taken}, and has to be from {low} to {high}"
+
+
+def address_problems(groups, hostvars):
+    """Hosts of which no address is known that the others could use."""
+    ours = ("database", "application", "nginx")
+    for host in sorted({host for group in ours for host in groups.get(group, ())}):
+        variables = hostvars[host]
+        if not variables.get("plan_address") and not variables.get("ansible_facts"):
+            yield (
+                f"{host} was not looked at, so its address and memory are not known: run without "
+                "--limit, or set plan_address for it"
+            )
+            continue
+        found = address(variables, host)
+        try:
+            ipaddress.ip_address(found)
+        except ValueError:
+            yield f"{host} has no default route, and {found!r} is no address: set plan_address"
+
+
+def own_facts(role):
+    """Names that the tasks of a role register or set themselves: on its hosts when another playbook
+    of the same run has been there before.
+    """
+    for path in (COLLECTION / "roles" / role / "tasks").glob("*.yml"):
+        for task in nested(yaml.safe_load(path.read_text())):
+            yield from filter(None, [task.get("register")])
+            yield from task.get("ansible.builtin.set_fact", ())
+
+
+def nested(tasks):
+    """All tasks, those in blocks too."""
+    for task in tasks:
+        yield task
+        for part in ("block", "rescue", "always"):
+            yield from nested(task.get(part, ()))
+
+
 def argument_spec(role):
     """The options of a role as its meta/argument_specs.yml declares them."""
     text = (COLLECTION / "roles" / role / "meta" / "argument_specs.yml").read_text()
@@ -131,7 +217,7 @@ def as_validator(options):
 
 def misspelt(name, known):
     """A sentence about a variable that looks like ours and is not, or None."""
-    if name.startswith(("ansible_", "plan_")) or name in known:
+    if name.startswith("ansible_") or name in known:
         return None
     close = difflib.get_close_matches(name, known, 1, 0.85)
     if not name.startswith(PREFIXES) and not close:
@@ -163,7 +249,12 @@ def compute(project, arguments, hosts):
         return None, []
     done = subprocess.run(command, cwd=where, env=environment, capture_output=True, text=True)
     if done.returncode == 0:
-        return json.loads(done.stdout), []
+        plan = json.loads(done.stdout)
+        missing = [name for name in YOUNGEST if name not in plan]
+        if missing:
+            old = f"{where / 'budget'} is older than this collection: no {', '.join(missing)}"
+            return None, [old]
+        return plan, []
     return None, budget_problems(done, arguments["budget_file"])
 
 
@@ -205,15 +296,19 @@ def find_release(project, version):
 
 def room_problems(plan, hostvars, groups):
     """Hosts that are too small for the plan."""
-    for host in groups["database"]:
-        facts = hostvars[host].get("ansible_facts", {})
-        memory, wanted = facts.get("memtotal_mb"), plan["budget"]["memory_mb"]
-        if memory is not None and memory < wanted:
-            yield (
-                f"{host} has {memory} MiB of memory, the budget plans a database server of "
-                f"{wanted} MiB: lower memory_mb in the budget (and see what then fits), or use a "
-                "larger host"
-            )
+    wanted = (
+        ("database", "database server", "memory_mb", plan["server_memtotal_mb"]),
+        ("application", "host of the application", "app_memory_mb", plan["app_memtotal_mb"]),
+    )
+    for group, what, field, least in wanted:
+        for host in groups[group]:
+            memory = hostvars[host].get("ansible_facts", {}).get("memtotal_mb")
+            if memory is not None and memory < least:
+                yield (
+                    f"{host} has {memory} MiB of memory, and the budget plans a {what} of "
+                    f"{plan['budget'][field]} MiB: lower {field} in the budget (and see what then "
+                    "fits), or use a larger host"
+                )
 
 
 def topology(groups, hostvars):
