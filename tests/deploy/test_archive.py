@@ -35,7 +35,7 @@ def test_built_archive_installs_with_the_budget_in_it(inventory, tmp_path):
     assert built.returncode == 0, built.stderr
     (archive,) = tmp_path.glob("django_budget-deploy-*.tar.gz")
     place = tmp_path / "collections"
-    install = ["ansible-galaxy", "collection", "install", "--offline", str(archive)]
+    install = ["ansible-galaxy", "collection", "install", "--force", "--offline", str(archive)]
     installed = inventory.run([*install, "-p", str(place)])
     assert installed.returncode == 0, installed.stderr
     check_installed(inventory, place)
@@ -49,7 +49,7 @@ def test_collection_installs_from_git(inventory, tmp_path):
     bare = tmp_path / "repository.git"
     subprocess.run(["git", "clone", "-q", "--bare", REPOSITORY, bare], check=True)
     place = tmp_path / "collections"
-    install = ["ansible-galaxy", "collection", "install", f"git+file://{bare}#/ansible/"]
+    install = ["ansible-galaxy", "collection", "install", "--force", f"git+file://{bare}#/ansible/"]
     installed = inventory.run([*install, "-p", str(place)])
     assert installed.returncode == 0, installed.stderr
     check_installed(inventory, place)
