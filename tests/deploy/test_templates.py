@@ -14,6 +14,8 @@ PLACES = {
     "database": {"server.cnf": "server.cnf.j2", "unit.conf": "unit.conf.j2"},
     "application": {
         "shop.service": "service.j2",
+        "shop-bridge.service": "service.j2",
+        "shop-trial@.service": "service.j2",
         "shop.socket": "socket.j2",
         "shop-migrate@.service": "migrate.j2",
         "shop-clearsessions.service": "clearsessions.service.j2",
@@ -48,7 +50,12 @@ def rendered(inventory):
                     "dest": f"{out}/{{{{ item.key }}}}",
                 },
                 "loop": "{{ files | dict2items }}",
-                "vars": {"files": files, "nginx_server": "app1", "nginx_down": False},
+                "vars": {
+                    "files": files,
+                    "kind": "{{ item.key | regex_search('bridge|trial') or 'main' }}",
+                    "nginx_server": "app1",
+                    "nginx_down": False,
+                },
             }
             defaults = [f"{ROLES / role}/{kind}/main.yml" for kind in ("defaults", "vars")]
             plays.append({"hosts": role, "vars_files": defaults, "tasks": [render]})
@@ -84,6 +91,10 @@ def test_files_of_several_hosts(rendered, tmp_path):
     assert unit["MemoryMax"] == "1536M"
     assert unit["OOMPolicy"] == "continue"
     assert int(unit["TimeoutStopSec"]) > 30
+    for name in ("shop.service", "shop-bridge.service", "shop-trial@.service"):
+        assert settings(files[name])["UMask"] == "0077"
+    assert "\n\n[Install]\n" in files["shop.service"]
+    assert "[Install]" not in files["shop-bridge.service"] + files["shop-trial@.service"]
     assert settings(files["shop.socket"])["Backlog"] == "200"
     assert '\nQUOTED="a \\"b\\" \\\\ c"\n' in files["environment"]
 

@@ -15,7 +15,7 @@ from budget.check import BudgetError, shorten
 from budget.fields import FIELDS, TABLES, WORKER_CLASSES
 from budget.plan import Plan, plan
 
-# Beside manage.py and the folder of this package. Not resolved: in the template its files are links.
+# Beside manage.py and the folder of this package. Not resolved: the template's files are links.
 DEFAULT_FILE = Path(__file__).absolute().parent.parent / "budget.toml"
 
 
