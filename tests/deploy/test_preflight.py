@@ -184,7 +184,7 @@ def preflight(role, **variables):
             [
                 "application_hostnames is empty",
                 "a rollback needs at least 2",
-                "application_environment has SECRET_KEY, BUDGET_WORKERS, which",
+                "application_environment has BUDGET_WORKERS, SECRET_KEY, which",
                 "has several lines",
             ],
         ),
