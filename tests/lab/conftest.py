@@ -4,6 +4,7 @@
 
 import contextlib
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -19,7 +20,7 @@ if os.environ.get("LAB") != "full":
     wanted = CORE if os.environ.get("LAB") == "core" else set()
     collect_ignore = [path.name for path in HERE.glob("test_*.py") if path.name not in wanted]
 
-from machines import CannotMakeMachines, Lab  # noqa: E402
+from machines import Busy, CannotMakeMachines, Lab  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -27,9 +28,13 @@ def lab():
     """The machines of this run; whatever happens, nothing of them is left. Ends the run where there
     cannot be any.
     """
+    # As Ctrl-C: pytest ends its fixtures. Without it, the default action would leave all machines.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with contextlib.ExitStack() as stack:
         try:
             lab = stack.enter_context(Lab(FOLDER))
         except CannotMakeMachines as error:
-            pytest.exit(f"The lab cannot run here: {error}.", returncode=1)
+            pytest.exit(f"The lab cannot run here: {error}.", returncode=error.EXIT_STATUS)
+        except Busy as error:
+            pytest.exit(f"The lab: {error}.", returncode=1)
         yield lab

@@ -1,7 +1,9 @@
 """One generated project with its inventory, driven by its own Makefile as its owner would."""
 
+import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -107,13 +109,19 @@ class Deployment:
     def make(self, target, arguments=""):
         """Run a target of the project's Makefile to its end."""
         began = time.monotonic()
-        done = subprocess.run(
+        with subprocess.Popen(
             self.command(target, arguments),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-        )
-        run = Run(done.returncode, done.stdout, time.monotonic() - began)
+            start_new_session=True,
+        ) as process:
+            try:
+                output, _ = process.communicate()
+            except BaseException:  # Ctrl-C, TERM, a test's timeout: Ansible ends with its make
+                os.killpg(process.pid, signal.SIGKILL)
+                raise
+        run = Run(process.returncode, output, time.monotonic() - began)
         (self.lab.folder / f"last-{target}.log").write_text(run.output)
         return run
 

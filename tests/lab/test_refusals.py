@@ -1,4 +1,4 @@
-"""Bad input gives one clear message, before anything is changed on any host."""
+"""Bad input gives one clear message, before anything is changed on any host; here on bare ones."""
 
 import json
 
@@ -11,7 +11,7 @@ pytestmark = pytest.mark.timeout(300)
 
 @pytest.fixture(scope="module")
 def host(lab):
-    return lab.up("all1")["all1"]
+    return lab.up("bare1")["bare1"]
 
 
 @pytest.fixture(scope="module")
