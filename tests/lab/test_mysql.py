@@ -4,7 +4,7 @@ import pytest
 from deployment import HOST, Deployment
 from traffic import Traffic, ready
 
-pytestmark = pytest.mark.timeout(1200)
+pytestmark = [pytest.mark.full, pytest.mark.timeout(1200)]
 
 # Debian's stable releases have no MySQL: the server is sid's, all else the host's release.
 FROM_SID = r"""

@@ -4,6 +4,8 @@ drift.
 
 import re
 import signal
+import socket
+import ssl
 import subprocess
 
 import pytest
@@ -168,6 +170,7 @@ def test_broken_release_is_refused_and_the_old_one_goes_on(shop, host):
     assert shop.current(host) == old
 
 
+@pytest.mark.full
 def test_release_that_boots_and_cannot_serve_is_refused_too(shop, host):
     old = shop.current(host)
     shop.replace("ops/probes.py", '"SELECT 1"', '"SELECT 1 FROM no_such_table"')
@@ -179,6 +182,25 @@ def test_release_that_boots_and_cannot_serve_is_refused_too(shop, host):
     finally:
         shop.git("revert", "--no-edit", "HEAD")
     assert f"Release {old} goes on serving" in message
+    assert traffic.failures == []
+    assert shop.current(host) == old
+
+
+@pytest.mark.full
+def test_release_that_fails_only_as_the_service_is_taken_back(shop, host):
+    """The trial is well; what the service itself has in its environment breaks the release."""
+    old = shop.current(host)
+    broken = 'if os.environ.get("DEPLOYED"):\n    raise RuntimeError("only as the service")\n\n'
+    shop.replace("config/wsgi.py", "os.environ.setdefault", f"{broken}os.environ.setdefault")
+    shop.commit("A release that fails at the switch")
+    try:
+        with Traffic(host.address, HOST) as traffic:
+            message = shop.deploy().refused()
+            traffic.wait_for(20)
+    finally:
+        shop.git("revert", "--no-edit", "HEAD")
+    assert f"Release {old} goes on serving" in message
+    assert "only as the service" in message
     assert traffic.failures == []
     assert shop.current(host) == old
 
@@ -208,6 +230,7 @@ def test_drift_is_found_and_mended(shop, host):
     shop.make("check-limits").check()
 
 
+@pytest.mark.full
 def test_changed_budget_reaches_every_server_without_a_restart_of_the_database(shop, host):
     pid = host.ssh("systemctl show -P MainPID mariadb")
     shop.replace("budget.toml", "max_connections = 151", "max_connections = 101")
@@ -222,6 +245,7 @@ def test_changed_budget_reaches_every_server_without_a_restart_of_the_database(s
     assert restarts == ["back_log"] or host.ssh("systemctl show -P MainPID mariadb") == pid
 
 
+@pytest.mark.full
 def test_run_that_was_killed_is_simply_started_again(shop, host):
     shop.replace("templates/shop/product_list.html", "</h1>", " (third)</h1>")
     release = shop.commit("Third release")
@@ -263,3 +287,39 @@ def test_host_comes_back_by_itself_after_a_reboot(shop, host):
         pass
     print(f"ready {wait_ready(host.address, HOST):.0f} s after the reboot")
     shop.make("check-limits").check()
+
+
+@pytest.mark.full
+def test_https(shop, host):
+    files = {
+        "nginx_tls_key": "/etc/ssl/private/shop.key",
+        "nginx_tls_certificate": "/etc/ssl/shop.pem",
+    }
+    host.ssh(
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2"
+        f" -subj /CN={HOST} -addext subjectAltName=DNS:{HOST}"
+        f" -keyout {files['nginx_tls_key']} -out {files['nginx_tls_certificate']}"
+    )
+    main = shop.inventory / "group_vars/all/main.yml"
+    main.write_text(main.read_text() + "".join(f"{k}: {v}\n" for k, v in files.items()))
+    shop.deploy().check()
+
+    trust = ssl.create_default_context(cadata=host.ssh(f"cat {files['nginx_tls_certificate']}"))
+    with (
+        socket.create_connection((host.address, 443), 10) as plain,
+        trust.wrap_socket(plain, server_hostname=HOST) as encrypted,
+    ):
+        ask = f"GET /admin/login/ HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n"
+        encrypted.sendall(ask.encode())
+        head = encrypted.makefile().read().partition("\n\n")[0]
+    assert head.startswith("HTTP/1.1 200")
+    assert "Strict-Transport-Security: max-age=" in head
+    assert re.search(r"Set-Cookie: csrftoken=.*; Secure", head)
+    redirect = get(host.address, HOST, "/products")
+    assert (redirect.status, redirect.headers["Location"]) == (301, f"https://{HOST}/products")
+    with (
+        pytest.raises(ssl.SSLError, match="UNRECOGNIZED_NAME"),
+        socket.create_connection((host.address, 443), 10) as plain,
+    ):
+        trust.wrap_socket(plain, server_hostname="somebody.else.example.com")
+    assert shop.deploy().check().number("changed") == 0

@@ -8,7 +8,7 @@ import pytest
 from deployment import HOST, NAME, Deployment
 from traffic import Traffic, ready, wait_ready
 
-pytestmark = pytest.mark.timeout(1200)
+pytestmark = [pytest.mark.full, pytest.mark.timeout(1200)]
 
 
 @pytest.fixture(scope="module")
