@@ -65,14 +65,14 @@ def test_application_talks_to_the_database_in_tls_and_only_so(shop, machines):
 def test_new_release_under_load_loses_no_request_and_keeps_the_bound(shop, machines):
     shop.replace("templates/shop/product_list.html", "</h1>", " (second)</h1>")
     release = shop.commit("Second release")
-    sql(machines, "FLUSH STATUS")
+    sql(machines, "FLUSH GLOBAL STATUS")
     with Traffic(shop.address, HOST) as traffic:
         traffic.wait_for(20)
         run = shop.deploy().check()
         traffic.wait_for(20)
-    print(f"deploy under load: {run.seconds:.0f} s, {traffic}")
-    assert traffic.failures == []
     most = int(sql(machines, "SHOW STATUS LIKE 'Max_used_connections'").split()[1]) - 1
+    print(f"deploy under load: {run.seconds:.0f} s, most connections {most}, {traffic}")
+    assert traffic.failures == []
     assert most <= 138
     assert {shop.current(machines[name]) for name in ("app1", "app2")} == {release}
     assert serving(machines) == {"app1", "app2"}
@@ -148,5 +148,6 @@ def test_run_that_is_killed_in_the_roll_out_is_simply_started_again(shop, machin
 def test_each_host_comes_back_by_itself_after_a_power_loss(shop, machines, name):
     machines[name].kill()
     machines[name].start()
+    machines[name].ssh("systemctl is-system-running --wait", check=False)
     print(f"{name}: ready {wait_ready(shop.address, HOST):.0f} s after the power came back")
     shop.make("check-limits").check()
