@@ -122,11 +122,12 @@ except pymysql.err.OperationalError as error:
 admin = pymysql.connect(unix_socket="/run/mysqld/mysqld.sock", user="root")
 print("admin in")
 """
-    host.ssh(f"systemctl stop {NAME}.socket {NAME}.service")
+    units = f"{NAME}.socket {NAME}-health.socket {NAME}.service"
+    host.ssh(f"systemctl stop {units}")
     try:
         answer = host.ssh(f"python3 - <<'EOF'\n{script}\nEOF").splitlines()
     finally:
-        host.ssh(f"systemctl start {NAME}.socket {NAME}.service")
+        host.ssh(f"systemctl start {units}")
     assert answer == [f"{limit} 1226", "admin in"]
     wait_ready(host.address, HOST)
 
