@@ -122,8 +122,22 @@ class Deployment:
                 os.killpg(process.pid, signal.SIGKILL)
                 raise
         run = Run(process.returncode, output, time.monotonic() - began)
-        (self.lab.folder / f"last-{target}.log").write_text(run.output)
+        (self.lab.folder / f"{time.strftime('%H.%M.%S')}-{target}.log").write_text(run.output)
         return run
+
+    def start_and_kill(self, line):
+        """A deploy that is killed when it says `line`: a power loss where it is run."""
+        with subprocess.Popen(
+            self.command("deploy"),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            start_new_session=True,
+        ) as process:
+            try:
+                assert any(line in said for said in process.stdout), f"it never said {line!r}"
+            finally:
+                os.killpg(process.pid, signal.SIGKILL)
 
     def deploy(self, arguments=""):
         return self.make("deploy", arguments)

@@ -3,10 +3,8 @@ drift.
 """
 
 import re
-import signal
 import socket
 import ssl
-import subprocess
 
 import pytest
 from deployment import HOST, NAME, Deployment
@@ -258,14 +256,7 @@ def test_changed_budget_reaches_every_server_without_a_restart_of_the_database(s
 def test_run_that_was_killed_is_simply_started_again(shop, host):
     shop.replace("templates/shop/product_list.html", "</h1>", " (third)</h1>")
     release = shop.commit("Third release")
-    command = shop.command("deploy")
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, start_new_session=True
-    ) as run:
-        for line in run.stdout:
-            if "Install the locked dependencies" in line:
-                break
-        subprocess.run(["kill", f"-{signal.SIGKILL.value}", f"-{run.pid}"], check=True)
+    shop.start_and_kill("Install the locked dependencies")
     assert ready(host.address, HOST)
     shop.deploy().check()
     assert shop.current(host) == release

@@ -2,8 +2,6 @@
 third application host.
 """
 
-import subprocess
-
 import pytest
 from deployment import HOST, NAME, Deployment
 from traffic import Traffic, ready, wait_ready
@@ -130,13 +128,7 @@ def test_run_that_is_killed_in_the_roll_out_is_simply_started_again(shop, machin
     shop.replace("templates/shop/product_list.html", "</h1>", " (third)</h1>")
     release = shop.commit("Third release")
     with Traffic(shop.address, HOST) as traffic:
-        command = shop.command("deploy")
-        run = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
-        with run:
-            for line in run.stdout:
-                if "Wait for the requests that are under way" in line:
-                    break
-            subprocess.run(["kill", "-9", f"-{run.pid}"], check=True)
+        shop.start_and_kill("Wait for the requests that are under way")
         shop.deploy().check()
         traffic.wait_for(20)
     assert traffic.failures == []
