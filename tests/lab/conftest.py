@@ -4,6 +4,7 @@
 
 import contextlib
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -14,12 +15,21 @@ REPOSITORY = HERE.parents[1]
 FOLDER = Path(os.environ.get("LAB_DIR", REPOSITORY / ".lab"))
 sys.path.insert(0, str(HERE))
 
-CORE = {"test_refusals.py", "test_one_host.py"}
-if os.environ.get("LAB") != "full":
-    wanted = CORE if os.environ.get("LAB") == "core" else set()
-    collect_ignore = [path.name for path in HERE.glob("test_*.py") if path.name not in wanted]
+WANTED = os.environ.get("LAB")
+if WANTED not in ("core", "full"):
+    collect_ignore_glob = ["test_*.py"]
 
-from machines import CannotMakeMachines, Lab  # noqa: E402
+from machines import Busy, CannotMakeMachines, Lab  # noqa: E402
+
+
+def pytest_collection_modifyitems(config, items):
+    """The core is what is not marked `full`."""
+    if WANTED == "core":
+        full = [
+            item for item in items if item.path.parent == HERE and item.get_closest_marker("full")
+        ]
+        config.hook.pytest_deselected(items=full)
+        items[:] = [item for item in items if item not in full]
 
 
 @pytest.fixture(scope="session")
@@ -27,9 +37,13 @@ def lab():
     """The machines of this run; whatever happens, nothing of them is left. Ends the run where there
     cannot be any.
     """
+    # As Ctrl-C: pytest ends its fixtures. Without it, the default action would leave all machines.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with contextlib.ExitStack() as stack:
         try:
             lab = stack.enter_context(Lab(FOLDER))
         except CannotMakeMachines as error:
-            pytest.exit(f"The lab cannot run here: {error}.", returncode=1)
+            pytest.exit(f"The lab cannot run here: {error}.", returncode=error.EXIT_STATUS)
+        except Busy as error:
+            pytest.exit(f"The lab: {error}.", returncode=1)
         yield lab

@@ -1,7 +1,9 @@
 """One generated project with its inventory, driven by its own Makefile as its owner would."""
 
+import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -107,15 +109,35 @@ class Deployment:
     def make(self, target, arguments=""):
         """Run a target of the project's Makefile to its end."""
         began = time.monotonic()
-        done = subprocess.run(
+        with subprocess.Popen(
             self.command(target, arguments),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-        )
-        run = Run(done.returncode, done.stdout, time.monotonic() - began)
-        (self.lab.folder / f"last-{target}.log").write_text(run.output)
+            start_new_session=True,
+        ) as process:
+            try:
+                output, _ = process.communicate()
+            except BaseException:  # Ctrl-C, TERM, a test's timeout: Ansible ends with its make
+                os.killpg(process.pid, signal.SIGKILL)
+                raise
+        run = Run(process.returncode, output, time.monotonic() - began)
+        (self.lab.folder / f"{time.strftime('%H.%M.%S')}-{target}.log").write_text(run.output)
         return run
+
+    def start_and_kill(self, line):
+        """A deploy that is killed when it says `line`: a power loss where it is run."""
+        with subprocess.Popen(
+            self.command("deploy"),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            start_new_session=True,
+        ) as process:
+            try:
+                assert any(line in said for said in process.stdout), f"it never said {line!r}"
+            finally:
+                os.killpg(process.pid, signal.SIGKILL)
 
     def deploy(self, arguments=""):
         return self.make("deploy", arguments)

@@ -1,4 +1,4 @@
-"""Bad input gives one clear message, before anything is changed on any host."""
+"""What leaves a bare host as it was: bad input, told in one clear message, and --check."""
 
 import json
 
@@ -11,7 +11,7 @@ pytestmark = pytest.mark.timeout(300)
 
 @pytest.fixture(scope="module")
 def host(lab):
-    return lab.up("all1")["all1"]
+    return lab.up("bare1")["bare1"]
 
 
 @pytest.fixture(scope="module")
@@ -21,20 +21,27 @@ def shop(lab, host):
 
 
 @pytest.fixture
-def refused(shop, host):
-    """Deploys with extra variables, which has to be refused without a change; gives the message."""
+def changed_files(host):
+    """Function that gives the files that were changed since the test began."""
 
     def files():
         places = "/etc /srv /usr/bin /var/lib"
-        return host.ssh(f"find {places} -newer /root/mark -not -path '*/systemd/*' 2>/dev/null")
+        found = host.ssh(f"find {places} -newer /root/mark -not -path '*/systemd/*' 2>/dev/null")
+        return found.split()
 
     host.ssh("touch /root/mark")
+    return files
+
+
+@pytest.fixture
+def refused(shop, changed_files):
+    """Deploys with extra variables, which has to be refused without a change; gives the message."""
 
     def deploy(arguments="", **variables):
         run = shop.deploy(f"{arguments} -e '{json.dumps(variables)}'")
         message = run.refused()
         assert run.number("changed") == 0
-        assert files().split() == []
+        assert changed_files() == []
         return message
 
     return deploy
@@ -134,3 +141,10 @@ def test_server_with_other_data_is_refused(shop, host, refused):
         assert "database_adopt" in message
     finally:
         host.ssh("rm -r /var/lib/mysql && touch /root/mark")
+
+
+def test_check_mode_on_a_bare_host_changes_nothing(shop, changed_files):
+    run = shop.deploy("--check --diff").check()
+    assert "would be made from commit" in run.output
+    # apt refreshes its lists also where it only looks.
+    assert [name for name in changed_files() if not name.startswith("/var/lib/apt")] == []

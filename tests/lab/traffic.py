@@ -18,7 +18,7 @@ class Traffic:
     more; `slowest` is in seconds. A connection that is refused or reset is a failure.
     """
 
-    def __init__(self, address, host, paths=PATHS, clients=8, pause=0.05, timeout=60):
+    def __init__(self, address, host, paths=PATHS, clients=8, pause=0.1, timeout=60):
         self.address, self.host, self.paths = address, host, paths
         self.pause, self.timeout = pause, timeout
         self.answers, self.failures, self.slowest = collections.Counter(), [], 0.0

@@ -6,7 +6,7 @@ as this machine has them. `image` builds the root file system, `network` the bri
 Debian or Ubuntu.
 """
 
-from .lab import CannotMakeMachines, Lab
+from .lab import Busy, CannotMakeMachines, Lab
 from .machine import Machine
 
-__all__ = ["CannotMakeMachines", "Lab", "Machine"]
+__all__ = ["Busy", "CannotMakeMachines", "Lab", "Machine"]

@@ -41,4 +41,5 @@ def main(command="", *arguments):
 try:
     main(*sys.argv[1:])
 except CannotMakeMachines as error:
-    sys.exit(str(error))
+    print(f"The lab cannot run here: {error}.", file=sys.stderr)
+    sys.exit(error.EXIT_STATUS)

@@ -6,11 +6,18 @@ import json
 import os
 import re
 import shutil
+import signal
+import subprocess
+import tempfile
 from pathlib import Path
 
 from . import image, network
-from .machine import Machine
+from .machine import Machine, cgroups, own_cgroups
 from .shell import run, write
+
+# The bridge and the names of the machines are this machine's, so there is one lab at a time; the
+# file says which folder it is in, also after a run that was killed.
+LOCK = Path("/run/lock/lab-of-machines")
 
 TOOLS = {
     "systemd-nspawn": "systemd-container",
@@ -21,8 +28,26 @@ TOOLS = {
 }
 
 
+# What machines are made of, tried in a scratch folder; each undoes what it did.
+TRIALS = {
+    "network namespaces": "ip netns add lab-trial && ip netns del lab-trial",
+    "a bridge": "ip link add lab-trial type bridge && ip link del lab-trial",
+    "packet filters": "nft add table bridge lab-trial && nft delete table bridge lab-trial",
+    "machines of their own process ids": "unshare --mount --uts --ipc --pid --fork true",
+    "overlay mounts": "mkdir low up work root && mount -t overlay lab-trial root "
+    "-o lowerdir=low,upperdir=up,workdir=work && umount root",
+}
+
+
 class CannotMakeMachines(RuntimeError):
     """This machine cannot hold a lab; the message says why and what would help."""
+
+    #: For programs that end with it: "skipped", as automake's tests have it. Nothing was tested.
+    EXIT_STATUS = 77
+
+
+class Busy(RuntimeError):
+    """Another run has its machines here."""
 
 
 class Lab:
@@ -33,19 +58,28 @@ class Lab:
 
     def __enter__(self):
         self.check()
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._lock = (self.folder / "lock").open("w")
+        self._lock = LOCK.open("a+")
+        self._lock.seek(0)
+        before = self._lock.read()
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             self._lock.close()
-            raise CannotMakeMachines(f"another run uses the machines in {self.folder}") from None
-        self.down()  # what a run that was killed has left
+            raise Busy(f"another run has its machines in {before}: let it end first") from None
+        for folder in {before or self.folder, self.folder}:  # what a run that was killed has left
+            Lab(folder).down()
+        self._lock.truncate(0)
+        self._lock.write(str(self.folder))
+        self._lock.flush()
         return self
 
     def __exit__(self, *_):
+        # A second Ctrl-C would leave half of it.
+        before = {n: signal.signal(n, signal.SIG_IGN) for n in (signal.SIGINT, signal.SIGTERM)}
         self.down()
         self._lock.close()
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
     def check(self):
         """Raise CannotMakeMachines unless this machine can hold a lab."""
@@ -58,6 +92,20 @@ class Lab:
         missing = [package for tool, package in TOOLS.items() if not shutil.which(tool)]
         if missing:
             raise CannotMakeMachines(f"missing: apt-get install {' '.join(missing)}")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=self.folder, prefix="trial.") as scratch:
+            for what, trial in TRIALS.items():
+                try:
+                    run("sh", "-ec", trial, cwd=scratch, stderr=subprocess.PIPE)
+                except subprocess.CalledProcessError as error:
+                    why = error.stderr.strip().rpartition("\n")[2]
+                    raise CannotMakeMachines(f"it cannot make {what} ({why})") from None
+        try:
+            for group in cgroups(own_cgroups(), "trial"):
+                group.mkdir(parents=True, exist_ok=True)
+                group.rmdir()
+        except OSError as error:
+            raise CannotMakeMachines(f"it cannot make control groups ({error})") from None
 
     def install_tools(self):
         """Install what `check` would miss, on Debian and as root."""

@@ -178,21 +178,28 @@ class Machine:
         return run("ssh", *options, f"root@{self.address}", command, check=check, timeout=timeout)
 
     def _cgroups(self):
-        """One cgroup in every mounted hierarchy, below the one the first machine started in."""
+        """Those below the ones the first machine started in."""
         saved = self.lab / "cgroups"
-        if saved.exists():
-            own = json.loads(saved.read_text())
-        else:
-            lines = Path("/proc/self/cgroup").read_text().splitlines()
-            own = dict(line.split(":", 2)[1:] for line in lines)
-            write(saved, json.dumps(own))
-        mounted = {c: c for c in ("memory", "pids", "cpu", "cpuacct")}
-        mounted |= {"name=systemd": "systemd", "": "unified"}
-        return [
-            CGROUP / folder / own[controller].lstrip("/") / "lab" / self.name
-            for controller, folder in mounted.items()
-            if controller in own and (CGROUP / folder).is_dir()
-        ]
+        if not saved.exists():
+            write(saved, json.dumps(own_cgroups()))
+        return cgroups(json.loads(saved.read_text()), self.name)
+
+
+def own_cgroups():
+    """Controller -> path of this process's cgroup."""
+    lines = Path("/proc/self/cgroup").read_text().splitlines()
+    return dict(line.split(":", 2)[1:] for line in lines)
+
+
+def cgroups(own, name):
+    """A machine's cgroup in every mounted hierarchy, below those in `own`."""
+    mounted = {c: c for c in ("memory", "pids", "cpu", "cpuacct")}
+    mounted |= {"name=systemd": "systemd", "": "unified"}
+    return [
+        CGROUP / folder / own[controller].lstrip("/") / "lab" / name
+        for controller, folder in mounted.items()
+        if controller in own and (CGROUP / folder).is_dir()
+    ]
 
 
 def _remove_cgroup(path):
