@@ -11,6 +11,7 @@ from importlib import import_module
 from ..concurrency import poll
 
 NAMES = ("pymysql", "mysqlclient")
+NO_SUCH_SAVEPOINT = 1305
 
 
 def load(name: str):
@@ -61,6 +62,21 @@ class PhysicalConnection:
         """Refuse to send anything while an answer is outstanding: it would be read as ours."""
         if self.busy:
             raise RuntimeError("mysql_pool: a statement on a connection with an answer outstanding")
+
+    def is_transaction_open(self) -> bool:
+        """Ask the server, in two round trips; for when an error has left it open.
+
+        No driver knows by itself: an error's packet has no status flags. A savepoint is a thing of
+        a transaction only; outside of one MySQL and MariaDB accept it and keep nothing.
+        """
+        self.run("SAVEPOINT mysql_pool")
+        try:
+            self.run("RELEASE SAVEPOINT mysql_pool")
+        except Exception as error:
+            if error.args[:1] != (NO_SUCH_SAVEPOINT,):
+                raise
+            return False
+        return True
 
     def hang_up(self) -> socket.socket | None:
         """Close from this side; return the raw socket on which the server's end will show.
