@@ -219,40 +219,19 @@ def test_abandoned_statements_count_against_the_bound_until_they_end(use, seen):
 
 @in_greenlets
 def test_killed_and_timed_out_at_random_no_wrong_answer_and_no_lost_slot(use, seen):
-    import gevent
+    from killing import Load, lost_slots
 
-    use(MAX_CONNS=5, POOL_TIMEOUT=10)
-    seed = int(os.environ.get("POOL_SEED", random.randrange(10**6)))
-    print("POOL_SEED", seed)
-    dice, wrong, answers = random.Random(seed), [], [0]
+    use(MAX_CONNS=5, POOL_TIMEOUT=30, MAX_IDLE=4)
+    load = Load(int(os.environ.get("POOL_SEED", random.randrange(10**6))))
+    print("POOL_SEED", load.seed)
     seen.forget_peak()
-
-    def request(number):
-        try:
-            with gevent.Timeout(dice.random() * 0.05, False):
-                if number % 3:
-                    rows = run("SELECT %s, SLEEP(%s)", [number, dice.random() * 0.002])
-                else:
-                    with transaction.atomic():
-                        run("SELECT 0")
-                        rows = run("SELECT %s, SLEEP(%s)", [number, dice.random() * 0.002])
-                answers[0] += 1
-                if rows[0][0] != number:
-                    wrong.append((number, rows))
-        finally:
-            end_request()
-
-    number = 0
-    for _ in range(60):
-        batch = [gevent.spawn(request, number + i) for i in range(30)]
-        number += 30
-        gevent.sleep(dice.random() * 0.03)
-        for greenlet in dice.sample(batch, 8):
-            greenlet.kill(block=False)
-        gevent.joinall(batch)
-    assert wrong == []
-    assert answers[0] > 100
-    whole_again()
+    requests = int(os.environ.get("POOL_REQUESTS", 1800))  # `make soak`: 100,000
+    load.requests(requests)
+    assert load.wrong == []
+    assert set(load.ended) == {"killed", "timed out"}
+    assert load.answered > requests / 4
+    assert stats()["default"]["closed"]["interrupted"] > 0
+    assert lost_slots() == 0
     assert seen.peak() <= 5
 
 
