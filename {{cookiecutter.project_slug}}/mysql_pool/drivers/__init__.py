@@ -12,6 +12,9 @@ from ..concurrency import poll
 
 NAMES = ("pymysql", "mysqlclient")
 NO_SUCH_SAVEPOINT = 1305
+# A server that has acknowledged nothing for so long is gone: its host died, or another took over.
+# RFC 1122 (4.2.3.5) asks for 100 s at least; Linux' own limit (tcp_retries2) is some 15 minutes.
+UNREACHABLE = 100  # seconds
 
 
 def load(name: str):
@@ -88,8 +91,13 @@ class PhysicalConnection:
 
 
 def wait_for_end(dropped: socket.socket, seconds: float | None) -> bool:
-    """Read and throw away until the server closes; False when it has not within ``seconds``."""
+    """Read and throw away until the server closes; False when it has not within ``seconds``.
+
+    A server that cannot be reached counts as one that has closed after `UNREACHABLE` seconds.
+    """
     try:
+        if dropped.family != socket.AF_UNIX and hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
+            dropped.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREACHABLE * 1000)
         dropped.settimeout(seconds)
         dropped.shutdown(socket.SHUT_WR)
         while dropped.recv(65536):
