@@ -9,9 +9,8 @@ from .pinning import NOTHING, effect_of
 
 DEADLOCK = 1213
 # After these the server has rolled back the statement or the whole transaction, and does not say
-# which: InnoDB's lock wait timeout with innodb_rollback_on_timeout=ON the whole, that of a metadata
-# lock never (1205); a full lock table (1206), and a row that changed since the transaction's snapshot
-# with innodb_snapshot_isolation=ON (1020), the whole.
+# which. 1205, lock wait timeout: the whole if innodb_rollback_on_timeout=ON, but not for a metadata
+# lock. 1206, lock table full. 1020, changed since the snapshot, with innodb_snapshot_isolation=ON.
 MAYBE_ROLLED_BACK = (1205, 1206, 1020)
 
 

@@ -219,11 +219,12 @@ def test_abandoned_statements_count_against_the_bound_until_they_end(use, seen):
 
 @in_greenlets
 def test_killed_and_timed_out_at_random_no_wrong_answer_and_no_lost_slot(use, seen):
-    from killing import Load, lost_slots
+    from killing import Load, left_over, lost_slots
 
     use(MAX_CONNS=5, POOL_TIMEOUT=30, MAX_IDLE=4)
     load = Load(int(os.environ.get("POOL_SEED", random.randrange(10**6))))
     print("POOL_SEED", load.seed)
+    files = left_over()["files"]
     seen.forget_peak()
     requests = int(os.environ.get("POOL_REQUESTS", 1800))  # `make soak`: 100,000
     load.requests(requests)
@@ -233,6 +234,8 @@ def test_killed_and_timed_out_at_random_no_wrong_answer_and_no_lost_slot(use, se
     assert stats()["default"]["closed"]["interrupted"] > 0
     assert lost_slots() == 0
     assert seen.peak() <= 5
+    after = left_over()
+    assert (after["files"], after["dead greenlets"]) == (files, 0)
 
 
 @in_greenlets
