@@ -247,6 +247,8 @@ def inside(options: argparse.Namespace) -> int:
             **killing.left_over(),
         }
         print(json.dumps(seen), flush=True)
+        if lost:
+            break  # the rest would only wait for them
     return 0
 
 

@@ -10,6 +10,7 @@ import gc
 import os
 import random
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -74,7 +75,10 @@ class Load:
             if fate == "killed twice":
                 gevent.spawn_later(delay + pause, one.kill, block=False)
         gevent.joinall(list(running))
-        self._check_writes()
+        try:
+            self._check_writes()
+        except Exception as error:  # it may be the one that gets a stranger's answer
+            self.wrong.append(f"the check of the writes: {error!r}")
 
     def _free_seat(self, ended) -> None:
         self._seats.release()
@@ -195,7 +199,8 @@ def lost_slots() -> int:
 def left_over() -> dict[str, int]:
     """What this process has, with the pool closed and the garbage collected."""
     close_pool()
-    eventually(lambda: stats()["default"]["open"] == 0, 30)
+    with suppress(AssertionError):  # lost slots stay; see above
+        eventually(lambda: stats()["default"]["open"] == 0, 30)
     gevent.sleep(0.1)  # greenlets that have just ended
     gc.collect()
     everything = gc.get_objects()
