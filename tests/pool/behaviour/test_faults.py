@@ -224,7 +224,7 @@ def test_killed_and_timed_out_at_random_no_wrong_answer_and_no_lost_slot(use, se
     use(MAX_CONNS=5, POOL_TIMEOUT=30, MAX_IDLE=4)
     load = Load(int(os.environ.get("POOL_SEED", random.randrange(10**6))))
     print("POOL_SEED", load.seed)
-    files = left_over()["files"]
+    before = left_over()
     seen.forget_peak()
     requests = int(os.environ.get("POOL_REQUESTS", 1800))  # `make soak`: 100,000
     load.requests(requests)
@@ -235,7 +235,8 @@ def test_killed_and_timed_out_at_random_no_wrong_answer_and_no_lost_slot(use, se
     assert lost_slots() == 0
     assert seen.peak() <= 5
     after = left_over()
-    assert (after["files"], after["dead greenlets"]) == (files, 0)
+    assert after["files"] == before["files"]
+    assert after["dead greenlets"] <= before["dead greenlets"]  # those of other tests' threads
 
 
 @in_greenlets
