@@ -35,7 +35,7 @@ OBJECTS_SLACK = 1000  # caches that fill up
 
 
 # What may be more at the end: mysqlclient connects in gevent's thread pool, which grows to 10.
-COUNTED = {"files": 0, "threads": 10, "greenlets": 20, "dead greenlets": 0}
+COUNTED = {"files": 0, "threads": 10, "greenlets": 20, "ended and kept": 0}
 
 
 class SoakError(RuntimeError):
@@ -245,6 +245,7 @@ def inside(options: argparse.Namespace) -> int:
             "leaked": now["closed"].get("leaked", 0),
             "created": now["created"],
             **killing.left_over(),
+            "ended and kept": load.kept(),
         }
         print(json.dumps(seen), flush=True)
         if lost:

@@ -13,7 +13,7 @@ REPOSITORY = Path(__file__).parents[2]
 ROUND = {
     **{"requests": 1000, "per_second": 500.0, "answered": 700, "wrong": [], "lost": 0},
     **{"ended": {"killed": 200, "timed out": 100}, "interrupted": 30, "leaked": 5, "created": 50},
-    **{"files": 6, "threads": 1, "greenlets": 3, "dead greenlets": 0},
+    **{"files": 6, "threads": 1, "greenlets": 3, "ended and kept": 0},
     **{"objects": 60_000, "memory": 70_000_000},
 }
 
@@ -40,7 +40,7 @@ def test_what_was_kept_is_said(report):
         ({"files": 7}, "files: 6 after the warm-up, 7 at the end"),
         ({"threads": 20}, "threads: 1 after"),
         ({"greenlets": 30}, "greenlets: 3 after"),
-        ({"dead greenlets": 1}, "dead greenlets: 0 after"),
+        ({"ended and kept": 1}, "ended and kept: 0 after"),
         ({"objects": 62_000}, "objects: 60000 after"),
         ({"memory": 75_000_000}, "memory grew from 70.0 to 75.0 MB"),
     ],

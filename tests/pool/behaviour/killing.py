@@ -13,6 +13,7 @@ from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from weakref import WeakSet
 
 import gevent
 from django.db import connection, transaction
@@ -56,6 +57,7 @@ class Load:
         self._number = 0
         self._seats = Semaphore(CLIENTS)
         self._stored: set[int] = set()
+        self._greenlets = WeakSet()
         run(TABLE)
         end_request()
 
@@ -68,6 +70,7 @@ class Load:
             work, fate, delay, pause = self._plan()
             one = gevent.spawn(self._request, self._number, work, fate, delay, pause)
             running.add(one)
+            self._greenlets.add(one)
             one.link(running.discard)
             one.link(self._free_seat)
             if fate.startswith("killed"):
@@ -79,6 +82,11 @@ class Load:
             self._check_writes()
         except Exception as error:  # it may be the one that gets a stranger's answer
             self.wrong.append(f"the check of the writes: {error!r}")
+
+    def kept(self) -> int:
+        """How many requests have ended and are in memory still, with their stacks."""
+        gc.collect()
+        return len(self._greenlets)
 
     def _free_seat(self, ended) -> None:
         self._seats.release()
@@ -210,7 +218,6 @@ def left_over() -> dict[str, int]:
         "files": len(os.listdir("/proc/self/fd")),
         "threads": len(os.listdir("/proc/self/task")),
         "greenlets": sum(not one.dead for one in greenlets),
-        "dead greenlets": sum(one.dead for one in greenlets),  # kept by somebody, with their stacks
         "objects": len(everything),
         "memory": int(Path("/proc/self/statm").read_text().split()[1]) * PAGE,
     }
