@@ -45,6 +45,8 @@ SETTLE = 0.02  # seconds
 GRACE = 0.05  # seconds
 # How often a waiter looks for connections whose greenlet ended without giving them back.
 RECLAIM_EVERY = 0.5  # seconds
+# How often the log says so: code that forgets does it with every call.
+TELL_EVERY = 60  # seconds
 
 
 class Waiter:
@@ -121,6 +123,7 @@ class Pool(DatabaseConnectionPool):
         self._last_error: Exception | None = None
         self.server_data: dict | None = None  # what the backend asked the server once
         self._reclaimed_at = self._closed_at = 0.0
+        self._untold, self._told_at = 0, float("-inf")
 
         self.peak = 0
         self.created = self.checkouts = self.waits = self.timeouts = self.refused = 0
@@ -390,12 +393,16 @@ class Pool(DatabaseConnectionPool):
         self._reclaimed_at = now
         lost = [c for c, (owner, _) in list(self._held.items()) if is_dead(owner)]
         for connection in lost:
-            logger.warning(
-                "%s: a greenlet or thread ended and kept its connection. Wrap code that runs "
-                "outside a request in mysql_pool.close_connection.",
-                self.name,
-            )
             self.release(connection, "leaked")
+        self._untold += len(lost)
+        if self._untold and now - self._told_at >= TELL_EVERY:
+            logger.warning(
+                "%s: %d greenlets or threads ended and kept their connections. Wrap code that runs "
+                "outside a request in mysql_pool.close_connection. (Said once a minute at most.)",
+                self.name,
+                self._untold,
+            )
+            self._untold, self._told_at = 0, now
         return len(lost)
 
     def close(self) -> None:

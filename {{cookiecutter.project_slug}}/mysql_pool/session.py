@@ -8,6 +8,10 @@ pool and the rules of pinning; knows no Django.
 from .pinning import NOTHING, effect_of
 
 DEADLOCK = 1213
+# After these the server has rolled back the statement or the whole transaction, and does not say
+# which. 1205, lock wait timeout: the whole if innodb_rollback_on_timeout=ON, but not for a metadata
+# lock. 1206, lock table full. 1020, changed since the snapshot, with innodb_snapshot_isolation=ON.
+MAYBE_ROLLED_BACK = (1205, 1206, 1020)
 
 
 class Session:
@@ -110,10 +114,13 @@ class Session:
     def statement_failed(self, connection, error):
         """After any exception in a statement, also one that came from outside (GreenletExit)."""
         if connection.is_reusable():
-            if error.args[:1] == (DEADLOCK,):
-                # The server has rolled back all of the transaction. Django would tell its caller,
-                # but one that catches the error and goes on must be in a transaction still.
+            # Where the server has rolled back all of the transaction, Django would tell its caller,
+            # but one that catches the error and goes on must be in a transaction still.
+            number = error.args[0] if error.args else None
+            if number == DEADLOCK:
                 self._in_transaction = False
+            elif number in MAYBE_ROLLED_BACK and self._in_transaction:
+                self._see_what_is_left(connection)
             self.statement_ends(connection)
             return
         if self._in_transaction or self._autocommit is False or self.pinned or self._by_hand:
@@ -126,6 +133,13 @@ class Session:
             )
         self._forget()
         self._give_back("interrupted" if not isinstance(error, Exception) else "lost")
+
+    def _see_what_is_left(self, connection):
+        try:
+            self._in_transaction = connection.is_transaction_open()
+        except BaseException as error:
+            self.statement_failed(connection, error)
+            raise
 
     def _forget(self):
         self._in_transaction = False

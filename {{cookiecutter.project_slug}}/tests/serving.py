@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from prometheus_client.parser import text_string_to_metric_families
+
 from localserver.server import free_port
 
 PATIENCE = 30  # seconds; nothing takes as long unless something is wrong
@@ -73,6 +75,22 @@ class Gunicorn:
         """Process ids of the workers that live."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
         return {pid for pid in map(int, children.split()) if not _is_zombie(pid)}
+
+    def gauges(self, name: str, **labels: str) -> dict[int, float]:
+        """A metric of each worker, by its process id; asks until all of them have answered."""
+        values: dict[int, float] = {}
+
+        def ask() -> bool:
+            self.get("/readyz")  # opens the pool
+            for family in text_string_to_metric_families(self.get("/metrics")[1]):
+                for sample in family.samples:
+                    wanted = {"alias": "default", **labels}.items()
+                    if sample.name == name and wanted <= sample.labels.items():
+                        values[int(sample.labels["pid"])] = sample.value
+            return bool(self.workers()) and values.keys() >= self.workers()
+
+        self.until(ask)
+        return values
 
     def signal(self, number: signal.Signals) -> None:
         """Send the master a signal."""

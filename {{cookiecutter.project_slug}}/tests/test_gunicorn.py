@@ -22,20 +22,8 @@ TOO_MANY = str(BUDGET.max_connections)  # workers; each needs a connection, some
 
 
 def pool_sizes(server):
-    """The pool size that each worker works with, by its process id; all of them have to answer."""
-    sizes = {}
-
-    def ask():
-        server.get("/readyz")  # opens the pool
-        text = server.get("/metrics")[1]
-        sizes.update({int(pid): float(size) for pid, size in re.findall(SIZE, text, re.MULTILINE)})
-        return sizes.keys() >= server.workers() and server.workers()
-
-    server.until(ask)
-    return sizes
-
-
-SIZE = r'^mysql_pool_size\{alias="default",pid="(\d+)"\} (\S+)$'
+    """The pool size that each worker works with, by its process id."""
+    return server.gauges("mysql_pool_size")
 
 
 def status(name):

@@ -13,7 +13,9 @@ from scene import DATABASE, DRIVER, PASSWORD, RELEASE, USER, Seen, eventually, r
 
 @pytest.fixture
 def seen(server):
-    return Seen(server)
+    seen = Seen(server)
+    yield seen
+    seen.close()
 
 
 @pytest.fixture

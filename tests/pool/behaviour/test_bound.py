@@ -159,8 +159,34 @@ def test_a_greenlet_that_ends_with_its_connection_does_not_keep_the_slot(use, ca
 
     gevent.spawn(forgetful).join()
     assert run("SELECT 1") == ((1,),)
-    assert "kept its connection" in caplog.text
+    assert "kept their connections" in caplog.text
     assert stats()["default"]["closed"]["leaked"] == 1
+
+
+@in_greenlets
+def test_code_that_forgets_with_every_call_does_not_fill_the_log(use, caplog, monkeypatch):
+    import gevent
+
+    use(MAX_CONNS=2, MAX_IDLE=1)
+
+    def forget(times):
+        before = stats().get("default", {}).get("closed", {}).get("leaked", 0)
+        for _ in range(times):
+            gevent.spawn(lambda: (transaction.set_autocommit(False), run("SELECT 1"))).join()
+        eventually(lambda: stats()["default"]["closed"].get("leaked", 0) == before + times)
+
+    def told():
+        return [line for line in caplog.messages if "kept their connections" in line]
+
+    forget(1)
+    forget(3)
+    forget(1)
+    assert len(told()) == 1
+    assert "default: 1 greenlets" in told()[0]
+    monkeypatch.setattr("mysql_pool.pool.TELL_EVERY", 0)  # the minute has passed
+    run("SELECT 1")  # an empty pool is not looked after
+    eventually(lambda: len(told()) == 2)
+    assert "default: 4 greenlets" in told()[1]
 
 
 def test_wrong_options_are_refused_by_name(use):

@@ -5,7 +5,7 @@ import threading
 import pytest
 from django.db import DatabaseError, OperationalError, connection, transaction
 from django.db.utils import ProgrammingError
-from scene import Note, Threads, end_request, run
+from scene import DATABASE, Note, Threads, end_request, run
 
 
 def values(table, using="default"):
@@ -170,6 +170,38 @@ def test_what_follows_a_deadlock_that_was_caught_is_in_a_transaction_still(use, 
 
     assert sorted(Threads(2, request).join()) == [False, True]
     assert values(table) == [1, 2]
+
+
+@pytest.mark.parametrize("lock", ["row", "table"])
+@pytest.mark.parametrize("all_of_it", ["ON", "OFF"])
+def test_what_follows_a_lock_timeout_that_was_caught_is_in_a_transaction_still(
+    use, new_server, request, all_of_it, lock
+):
+    # The same error 1205 has rolled back the transaction, or the statement only.
+    own = new_server(
+        innodb_rollback_on_timeout=all_of_it, innodb_lock_wait_timeout="1", lock_wait_timeout="1"
+    )
+    use(own)
+    use(own, using="other")
+    table = request.getfixturevalue("table")
+    run(f"INSERT INTO {table} (value) VALUES (1), (2)")
+    run("CREATE TABLE IF NOT EXISTS locked (id INT) ENGINE=InnoDB")
+    with transaction.atomic(using="other"):
+        if lock == "row":
+            run(f"UPDATE {table} SET value = 1 WHERE id = 1", using="other")
+        else:
+            run("LOCK TABLES locked WRITE", using="other")
+        transaction.set_autocommit(False)
+        insert(table, 98)
+        with pytest.raises(OperationalError, match="1205"):
+            run("SELECT * FROM locked" if lock == "table" else f"UPDATE {table} SET value = 9")
+        insert(table, 99)
+    seen = own.sql(f"SELECT value FROM {table}", DATABASE)
+    transaction.commit()
+    transaction.set_autocommit(True)
+    assert seen == [["1"], ["2"]]
+    rolled_back = (all_of_it, lock) == ("ON", "row")
+    assert values(table) == ([1, 2, 99] if rolled_back else [1, 2, 98, 99])
 
 
 def test_closing_in_a_block_is_an_error_as_django_documents(table):

@@ -11,6 +11,10 @@ from importlib import import_module
 from ..concurrency import poll
 
 NAMES = ("pymysql", "mysqlclient")
+NO_SUCH_SAVEPOINT = 1305
+# A server that has acknowledged nothing for so long is gone: its host died, or another took over.
+# RFC 1122 (4.2.3.5) asks for 100 s at least; Linux' own limit (tcp_retries2) is some 15 minutes.
+UNREACHABLE = 100  # seconds
 
 
 def load(name: str):
@@ -62,6 +66,21 @@ class PhysicalConnection:
         if self.busy:
             raise RuntimeError("mysql_pool: a statement on a connection with an answer outstanding")
 
+    def is_transaction_open(self) -> bool:
+        """Ask the server, in two round trips; for when an error has left it open.
+
+        No driver knows by itself: an error's packet has no status flags. A savepoint is a thing of
+        a transaction only; outside of one MySQL and MariaDB accept it and keep nothing.
+        """
+        self.run("SAVEPOINT mysql_pool")
+        try:
+            self.run("RELEASE SAVEPOINT mysql_pool")
+        except Exception as error:
+            if error.args[:1] != (NO_SUCH_SAVEPOINT,):
+                raise
+            return False
+        return True
+
     def hang_up(self) -> socket.socket | None:
         """Close from this side; return the raw socket on which the server's end will show.
 
@@ -72,8 +91,13 @@ class PhysicalConnection:
 
 
 def wait_for_end(dropped: socket.socket, seconds: float | None) -> bool:
-    """Read and throw away until the server closes; False when it has not within ``seconds``."""
+    """Read and throw away until the server closes; False when it has not within ``seconds``.
+
+    A server that cannot be reached counts as one that has closed after `UNREACHABLE` seconds.
+    """
     try:
+        if dropped.family != socket.AF_UNIX and hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
+            dropped.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREACHABLE * 1000)
         dropped.settimeout(seconds)
         dropped.shutdown(socket.SHUT_WR)
         while dropped.recv(65536):

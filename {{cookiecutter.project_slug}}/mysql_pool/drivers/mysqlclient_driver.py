@@ -39,14 +39,16 @@ def connect(parameters: dict) -> "Connection":
     """Open a connection, or raise mysqlclient's ``OperationalError``.
 
     Seconds: ``connect_timeout`` as the C library understands it (default here 10);
-    ``read_timeout`` is kept by the wait in the hub when there is one.
+    ``read_timeout`` is kept by the wait in the hub when there is one, and by the C library.
     """
     parameters = {"connect_timeout": 10, "autocommit": True, **parameters}
     if not COOPERATIVE:
         connection = Connection(**parameters)
         connection.duplicate_socket()
         return connection
-    wait = parameters.pop("read_timeout", None)
+    # The C library keeps it as well: an answer that is cut off in the middle blocks all of the
+    # process until then.
+    wait = parameters.get("read_timeout")
     connection = get_hub().threadpool.apply(Connection, kwds=parameters)
     connection.duplicate_socket()  # not in that thread, whose sockets would wait in its own hub
     connection.wait_in_the_hub(wait)
