@@ -15,7 +15,7 @@ demo: $(READY)  ## Generate a project, start it, load it; fails if the bound is 
 	@command -v hey >/dev/null || ./bootstrap.sh hey
 	@exec $(PY) -m demo
 
-bench: $(READY) benchmarks/.venv/ready  ## mysql_pool beside its peers (7 minutes); ARGS=--full
+bench: $(READY) benchmarks/.venv/ready  ## mysql_pool beside its peers (10 minutes); ARGS=--full
 	@exec $(PY) -m benchmarks $(ARGS)
 
 test: .venv/drivers  ## All tests; ARGS="-k pool" chooses

@@ -1,6 +1,6 @@
 """`make bench`: who is how fast at what, and at how many connections.
 
-    make bench                                      about seven minutes
+    make bench                                      about ten minutes
     make bench ARGS=--full                          all workloads at 1, 2 and 10 times the pool
     make bench ARGS="--peers ours-pymysql,sqlalchemy --workloads row --rounds 6"
     make bench ARGS="--output docs/reference/benchmarks"    also what the documentation shows

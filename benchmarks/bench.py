@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import pymysql
+
 from benchmarks import fairness, load
 from benchmarks.peers import BOUND, DATABASE, Peer
 from benchmarks.results import Fairness, Measurement, Run
@@ -83,8 +85,7 @@ class Bench:
         url = serving.url + cell.workload.path
         quiet(observer)
         failures = serving.failures()
-        observer.query("FLUSH STATUS")  # Max_used_connections starts anew
-        observer.most = 0
+        forget_peak(observer)
         counted, used = observer.counts(), serving.cpu()
         seen = load.run(url, clients=cell.clients, seconds=seconds, keep_alive=cell.keep_alive)
         quiet(observer)
@@ -118,6 +119,15 @@ class Bench:
             if DATABASE not in users:
                 return
             time.sleep(0.1)
+
+
+def forget_peak(observer: Observer) -> None:
+    """Max_used_connections starts anew."""
+    try:
+        observer.query("FLUSH GLOBAL STATUS")  # MariaDB from 11.5 on
+    except pymysql.err.ProgrammingError:
+        observer.query("FLUSH STATUS")
+    observer.most = 0
 
 
 def quiet(observer: Observer) -> None:
