@@ -61,7 +61,7 @@ def port(tmp_path: Path, template: Path) -> Iterator[int]:
 
 def test_a_worker_takes_several_clients_in_a_turn(port: int) -> None:
     with urlopen(f"http://127.0.0.1:{port}/", timeout=PATIENCE) as answer:
-        assert answer.read() == b"8"
+        assert answer.read() == b"100"
 
 
 def test_clients_are_told_apart(port: int) -> None:
