@@ -69,9 +69,9 @@ benchmarks/.venv/ready: benchmarks/pyproject.toml
 	@BOOTSTRAP_ROOT=../benchmarks '$(TEMPLATE)/bootstrap.sh' wrk
 	@touch $@
 
-# The second driver is compiled, which only the tests need.
+# Only the tests need the second driver, which is compiled, and both load generators.
 .venv/drivers: $(READY)
-	@GROUPS_TO_INSTALL="dev drivers" ./bootstrap.sh
+	@GROUPS_TO_INSTALL="dev drivers" ./bootstrap.sh hey wrk
 	@touch $@
 
 .venv/lab: $(READY)
