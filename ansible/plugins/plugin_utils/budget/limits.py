@@ -83,7 +83,7 @@ def limits_of(p: "Plan") -> tuple[Limit, ...]:
         ("innodb_buffer_pool_size", p.innodb_buffer_pool_mb, "MiB", "B055",
          f"80 % of {b.memory_mb} - 256 - 3 x {b.max_connections}, rounded down",
          f"{buffer_pool_room(b) - p.innodb_buffer_pool_mb} MiB"),
-        ("memory of the server's host", p.server_memtotal_mb, "MiB", "B056",
+        ("memory of the database host", p.server_memtotal_mb, "MiB", "B056",
          f"90 % of {b.memory_mb}, by its own account", "-"),
         ("net.core.somaxconn", p.somaxconn, "connections", "B054",
          f"max(4096, back_log {p.back_log}, backlog {p.backlog})", "-"),
