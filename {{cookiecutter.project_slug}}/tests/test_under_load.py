@@ -143,9 +143,10 @@ class TestClientsThatGoAway:
         assert set(clients.statuses) == {200, 201}
         server.until(lambda: in_use(server) == 0)
         assert others_connections() <= settings.PLAN.steady_connections
-        # Database connections may have been opened; 600 clients do not leave their sockets. (Not at
-        # once: gthread notices the end of a connection that is kept alive when it looks next.)
-        enough = before + settings.PLAN.steady_connections
+        # Database connections may have been opened, each of two files (B061); 600 clients do not
+        # leave their sockets. (Not at once: gthread notices the end of a connection that is kept
+        # alive when it looks next.)
+        enough = before + 2 * settings.PLAN.steady_connections
         server.until(lambda: open_files(server.workers()) <= enough)
         nothing_was_done_by_halves(products)
 
