@@ -115,10 +115,14 @@ def children(pid):
 
 def backlog(module, port):
     """Length of the accept queue a listening socket really got (Send-Q of `ss -l`)."""
-    where = ["-lx", f"src = {port}"] if port.startswith("/") else ["-lt", f"sport = :{port}"]
-    _rc, out, _err = module.run_command(["ss", "-nH", *where], check_rc=True)
-    column = 3 if port.startswith("/") else 2
-    return int(out.split()[column]) if out.strip() else -1
+    if port.startswith("/"):
+        # Not asked for by its name: MySQL calls the same socket /var/run/mysqld/mysqld.sock.
+        _rc, out, _err = module.run_command(["ss", "-nHlx"], check_rc=True)
+        sockets = [line.split() for line in out.splitlines()]
+        wanted = os.path.realpath(port)
+        return next((int(s[3]) for s in sockets if os.path.realpath(s[4]) == wanted), -1)
+    _rc, out, _err = module.run_command(["ss", "-nHlt", f"sport = :{port}"], check_rc=True)
+    return int(out.split()[2]) if out.strip() else -1
 
 
 def seconds(span):
