@@ -97,7 +97,9 @@ def django_source(series: str, python: str) -> Path:
         raise SourceError(f"{archive} is not what django-{series}.txt says; removed. Run it again.")
     fresh = CACHE / f"unpacking-{os.getpid()}"
     with tarfile.open(archive) as tar:
-        tar.extractall(fresh, filter="data")
+        # As an attribute, not an argument: Debian 12's Python 3.11.2 knows no filters.
+        tar.extraction_filter = getattr(tarfile, "data_filter", None)
+        tar.extractall(fresh)
     (fresh / f"django-{version}").rename(folder)
     shutil.rmtree(fresh)
     return folder
