@@ -8,7 +8,7 @@ TEMPLATE := {{cookiecutter.project_slug}}
 RUFF := --config pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: demo bench test test-quick soak conformance conformance-core lint lint-ansible \
+.PHONY: demo bench test test-quick test-servers soak conformance conformance-core lint lint-ansible \
     lab-test lab-test-full docs clean help
 
 demo: $(READY)  ## Generate a project, start it, load it; fails if the bound is passed (2 minutes)
@@ -23,6 +23,10 @@ test: .venv/drivers  ## All tests; ARGS="-k pool" chooses
 
 test-quick: .venv/drivers  ## The tests that take seconds, not minutes
 	$(PY) -m pytest -m "not full" $(ARGS)
+
+test-servers: .venv/drivers  ## The pool on real MySQL and a newer MariaDB, fetched from Debian (needs root; 5 minutes); ARGS=mysql
+	@./bootstrap.sh mmdebstrap patchelf
+	@$(PY) -m tests.servers $(ARGS)
 
 soak: .venv/drivers  ## Greenlets killed at random, 100,000 requests of each variant (15 minutes); ARGS="--seed 7"
 	@exec $(PY) -m tests.pool.soak $(ARGS)

@@ -184,7 +184,7 @@ HINTS = (
         "One of the server options in use is not known to this version.",
     ),
     (
-        r"(?i)upgrade after a crash|downgrade|invalid flags|created with",
+        r"(?i)upgrade after a crash|downgrade|invalid flags|log was created with",
         "The data was written by another version; `make clean` starts afresh.",
     ),
 )

@@ -48,6 +48,10 @@ if patched():
         """The stack frame in which a greenlet waits, or None."""
         return owner.gr_frame
 
+    def origin_of(owner):
+        """The stack frame that started a greenlet, or None; gevent keeps it."""
+        return getattr(owner, "spawning_stack", None)
+
     def in_background(function, *args) -> None:
         """Run ``function`` beside the caller, in a greenlet of its own."""
         # Thread.start() waits until the thread runs. A caller that is killed in that moment leaves
@@ -63,6 +67,9 @@ else:
     def frame_of(owner):
         """The stack frame in which a thread is just now, or None."""
         return sys._current_frames().get(owner.ident)
+
+    def origin_of(owner):
+        """The stack frame that started a thread: nobody keeps it."""
 
     def in_background(function, *args) -> None:
         """Run ``function`` beside the caller, in a daemon thread of its own."""

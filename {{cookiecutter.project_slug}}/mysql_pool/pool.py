@@ -18,15 +18,16 @@ Nothing here knows Django, SQL or a driver.
 import logging
 import random
 import socket
+import sys
 import threading
 import time
 from collections import Counter, deque
 from functools import cache
 
-from .concurrency import Mutex, current, frame_of, in_background, is_dead, patched
+from .concurrency import Mutex, current, in_background, is_dead, patched
 from .drivers import PhysicalConnection, wait_for_end
 from .errors import PoolTimeout, TooManyWaiting
-from .reports import describe_holders
+from .reports import describe_holders, describe_leak, place
 
 try:
     from django_db_geventpool.backends.pool import DatabaseConnectionPool
@@ -52,10 +53,10 @@ TELL_EVERY = 60  # seconds
 class Waiter:
     """One place in the queue: wakes up with a connection, an error, or not at all."""
 
-    __slots__ = ("_lock", "connection", "error", "owner")
+    __slots__ = ("_lock", "connection", "error", "owner", "place")
 
-    def __init__(self):
-        self.owner = current()
+    def __init__(self, place):
+        self.owner, self.place = current(), place
         self._lock = threading.Lock()
         self._lock.acquire()
         self.connection: PhysicalConnection | None = None
@@ -114,7 +115,7 @@ class Pool(DatabaseConnectionPool):
         self._lock = Mutex()
         self._idle: deque[PhysicalConnection] = deque()  # last in, first out
         self._waiters: deque[Waiter] = deque()
-        self._held: dict[PhysicalConnection, tuple] = {}  # -> (owner, since)
+        self._held: dict[PhysicalConnection, tuple] = {}  # -> (owner, since, where)
         self._open = 0  # slots taken: in use, idle, being opened, being closed
         self._connecting = 0
         self._closing = 0
@@ -123,7 +124,9 @@ class Pool(DatabaseConnectionPool):
         self._last_error: Exception | None = None
         self.server_data: dict | None = None  # what the backend asked the server once
         self._reclaimed_at = self._closed_at = 0.0
-        self._untold, self._told_at = 0, float("-inf")
+        self._untold: Counter[str] = Counter()
+        self._told_at = float("-inf")
+        self._note_places = False  # where connections are taken: from the first that is lost on
 
         self.peak = 0
         self.created = self.checkouts = self.waits = self.timeouts = self.refused = 0
@@ -152,14 +155,14 @@ class Pool(DatabaseConnectionPool):
                 return self._wait(waiter, connectors, now)
             if connection.is_quiet():
                 self.checkouts += 1
-                self._held[connection] = (current(), now)
+                self._held[connection] = (current(), now, self._place())
                 return connection
             # The server has closed it already (restart, KILL, wait_timeout).
             self._close_connection(connection, "lost")
 
     def _enqueue(self, urgent: bool) -> Waiter:
         """A place in the queue; lock held."""
-        waiter = Waiter()
+        waiter = Waiter(self._place())
         if urgent:
             self._waiters.appendleft(waiter)
             return waiter
@@ -202,6 +205,10 @@ class Pool(DatabaseConnectionPool):
                 return False
             self.reclaim()
 
+    def _place(self):
+        """Who asks for a connection, to be told when it is not given back."""
+        return place(sys._getframe()) if self._note_places else None
+
     def _leave_queue(self, waiter: Waiter) -> bool:
         """Step out of the queue; True if something was handed over in the last moment."""
         with self._lock:
@@ -229,7 +236,7 @@ class Pool(DatabaseConnectionPool):
         with self._lock:
             if self._waiters:
                 waiter = self._waiters.popleft()
-                self._held[connection] = (waiter.owner, now)
+                self._held[connection] = (waiter.owner, now, waiter.place)
                 waiter.wake(connection)
             else:
                 self._idle.append(connection)
@@ -391,18 +398,20 @@ class Pool(DatabaseConnectionPool):
         if now - self._reclaimed_at < RECLAIM_EVERY:
             return 0
         self._reclaimed_at = now
-        lost = [c for c, (owner, _) in list(self._held.items()) if is_dead(owner)]
-        for connection in lost:
+        lost = [(c, *taken) for c, taken in list(self._held.items()) if is_dead(taken[0])]
+        for connection, owner, _, where in lost:
             self.release(connection, "leaked")
-        self._untold += len(lost)
+            self._untold[describe_leak(owner, where)] += 1
+            self._note_places = True
         if self._untold and now - self._told_at >= TELL_EVERY:
             logger.warning(
                 "%s: %d greenlets or threads ended and kept their connections. Wrap code that runs "
-                "outside a request in mysql_pool.close_connection. (Said once a minute at most.)",
+                "outside a request in mysql_pool.close_connection. (Said once a minute.)\n%s",
                 self.name,
-                self._untold,
+                self._untold.total(),
+                "\n".join(f"  {count} x {told}" for told, count in self._untold.most_common(5)),
             )
-            self._untold, self._told_at = 0, now
+            self._untold, self._told_at = Counter(), now
         return len(lost)
 
     def close(self) -> None:
@@ -465,7 +474,7 @@ class Pool(DatabaseConnectionPool):
             message += f", {self._closing} wait for the server to end a statement"
         if self._last_error is not None:
             message += f"; the last attempt to connect failed: {self._last_error}"
-        logger.warning("%s.\n%s", message, describe_holders(self._held, frame_of))
+        logger.warning("%s.\n%s", message, describe_holders(self._held))
         return message + "."
 
     # -- the interface of django-db-geventpool ---------------------------------------------

@@ -160,7 +160,29 @@ def test_a_greenlet_that_ends_with_its_connection_does_not_keep_the_slot(use, ca
     gevent.spawn(forgetful).join()
     assert run("SELECT 1") == ((1,),)
     assert "kept their connections" in caplog.text
+    assert "gevent.spawn(forgetful).join()" in caplog.text  # where it was started
     assert stats()["default"]["closed"]["leaked"] == 1
+
+
+@in_greenlets
+def test_after_the_first_leak_the_log_tells_where_connections_were_taken(use, caplog, monkeypatch):
+    import gevent
+
+    monkeypatch.setattr("mysql_pool.pool.TELL_EVERY", 0)
+    use(MAX_CONNS=1, POOL_TIMEOUT=5)
+
+    def forgetful():
+        transaction.set_autocommit(False)
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 'forgotten'")
+
+    for _ in range(2):
+        gevent.spawn(forgetful).join()
+        run("SELECT 1")
+        end_request()
+    first, second = [r.getMessage() for r in caplog.records if "kept their" in r.message]
+    assert "taken at" not in first
+    assert "in forgetful: cursor.execute(\"SELECT 'forgotten'\")" in second
 
 
 @in_greenlets

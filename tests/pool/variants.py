@@ -1,0 +1,53 @@
+"""The ways in which mysql_pool can be run, and its tests in one of them, in a process of their own.
+
+gevent has to patch before anything else is imported, and Django binds one driver per process.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+BEHAVIOUR = Path(__file__).parent / "behaviour"
+
+
+class Variant(NamedTuple):
+    """``concurrency`` is "gevent" or "threads"."""
+
+    concurrency: str
+    driver: str
+    release: str
+
+
+QUICK = [Variant("gevent", "pymysql", "transaction")]
+FULL = [
+    Variant("gevent", "pymysql", "request"),
+    Variant("gevent", "mysqlclient", "transaction"),
+    Variant("gevent", "mysqlclient", "request"),
+    Variant("threads", "pymysql", "transaction"),
+    Variant("threads", "pymysql", "request"),
+    Variant("threads", "mysqlclient", "transaction"),
+]
+
+
+def behaviour(variant: Variant, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The outcome of all tests in `behaviour/`; standard output and error are in ``stdout``."""
+    patch = ""
+    if variant.concurrency == "gevent":
+        patch = "from gevent import monkey; monkey.patch_all(); "
+    program = f"{patch}import sys, pytest; sys.exit(pytest.main(sys.argv[1:]))"
+    # PyMySQL leaves a socket that could not connect to the garbage collector, which warns.
+    options = ["-q", "--no-header", "-W", "ignore::pytest.PytestUnraisableExceptionWarning"]
+    options += ["--timeout", "120"]  # sooner than the caller's own: it says which one hangs
+    plugins = ["-p", "no:cacheprovider", "-p", "no:django"]
+    return subprocess.run(
+        [sys.executable, "-c", program, *options, *plugins, str(BEHAVIOUR)],
+        env=os.environ
+        | {"POOL_DRIVER": variant.driver, "POOL_RELEASE": variant.release}
+        | environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+    )
