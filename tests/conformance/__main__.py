@@ -125,9 +125,9 @@ def judge(
         report.table(*row)
     report.summary(rows)
     report.differences(found)
-    for test, reason in exclusions.items():
+    for test, exclusion in exclusions.items():
         if any(test in ours for ours in outcomes.values()):
-            report.line(f"Left out: {test}: {reason}")
+            report.line(f"Left out: {test}: {exclusion.reason}")
     complete = not options.driver and not options.release
     outdated = stale(exclusions, list(outcomes.values())) if complete else []
     for test in outdated:

@@ -53,17 +53,32 @@ def _titled(subtests: Mapping[str, str]) -> list[str]:
     return [f"in the subtest {name}\n{why}" for name, why in subtests.items()]
 
 
-def read_exclusions(path: Path) -> dict[str, str]:
-    """Test id -> reason, from ``exclusions.toml``. Raises ``KeyError`` where one has no reason."""
+@dataclass(frozen=True)
+class Exclusion:
+    """Why a test is left out."""
+
+    reason: str
+    sometimes: bool = False
+    """It fails now and then, with any backend: passing is no reason to take it off the list."""
+
+
+def read_exclusions(path: Path) -> dict[str, Exclusion]:
+    """By test id, from ``exclusions.toml``. Raises ``KeyError`` where one has no reason."""
     entries = tomllib.loads(path.read_text())["exclusion"]
-    return {entry["test"]: " ".join(entry["reason"].split()) for entry in entries}
+    return {
+        entry["test"]: Exclusion(
+            " ".join(entry["reason"].split()), sometimes=entry.get("sometimes", False)
+        )
+        for entry in entries
+    }
 
 
-def stale(exclusions: Mapping[str, str], all_outcomes: list[Outcomes]) -> list[str]:
+def stale(exclusions: Mapping[str, Exclusion], all_outcomes: list[Outcomes]) -> list[str]:
     """The exclusions that ran and did not fail anywhere: they hide nothing any more."""
     return [
         test
-        for test in exclusions
-        if any(test in outcomes for outcomes in all_outcomes)
+        for test, exclusion in exclusions.items()
+        if not exclusion.sometimes
+        and any(test in outcomes for outcomes in all_outcomes)
         and all(outcomes[test].status in GOOD for outcomes in all_outcomes if test in outcomes)
     ]
