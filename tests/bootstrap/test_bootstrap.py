@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-TEMPLATE = Path(__file__).parents[2] / "{{cookiecutter.project_slug}}"
+REPOSITORY = Path(__file__).parents[2]
+TEMPLATE = REPOSITORY / "{{cookiecutter.project_slug}}"
 NOBODY = 65534
 
 PYPROJECT = """
@@ -102,3 +103,28 @@ def test_who_may_not_install_is_told_the_one_command(project: Path) -> None:
     assert command.startswith("    sudo apt-get install -y --no-install-recommends ")
     assert command.endswith(" no-such-program")
     assert not (project / ".venv").exists()
+
+
+@pytest.mark.parametrize(
+    ("target", "asked"),
+    [
+        ("demo", "dev: hey"),
+        ("lint", "dev:"),
+        ("test", "dev drivers: hey wrk"),
+        ("test-quick", "dev drivers: hey wrk"),
+        ("lint-ansible", "dev lab:"),
+    ],
+)
+def test_make_asks_for_all_that_a_target_needs_at_once(
+    tmp_path: Path, target: str, asked: str
+) -> None:
+    """Who may not install packages would be told one command after the other."""
+    script = tmp_path / TEMPLATE.name / "bootstrap.sh"
+    script.parent.mkdir()
+    script.write_text('#!/bin/sh\necho "${GROUPS_TO_INSTALL:-dev}:" "$@" >>asked\nexit 1\n')
+    script.chmod(0o755)
+    for name in ("Makefile", "bootstrap.sh", "pyproject.toml"):
+        shutil.copy(REPOSITORY / name, tmp_path)
+    done = subprocess.run(["make", target], cwd=tmp_path, capture_output=True, check=False)
+    assert done.returncode != 0
+    assert (tmp_path / "asked").read_text().strip() == asked
