@@ -1,5 +1,6 @@
 """The private server in a folder: its life, and what crashes, strangers and full disks do to it."""
 
+import contextlib
 import fcntl
 import os
 import select
@@ -414,18 +415,35 @@ def test_a_read_only_folder_is_named(read_only: Path) -> None:
         Server(read_only / "db").start()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
-def test_a_full_disk_is_named(tmp_path: Path) -> None:
-    full = tmp_path / "full"
-    full.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(full)]
+@pytest.fixture
+def small_disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A file system of as many MiB as the test asks for."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting needs root")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={request.param}m", "tmpfs", str(disk)]
     if subprocess.run(mount, check=False, capture_output=True).returncode:
         pytest.skip("this sandbox may not mount")
-    try:
-        with pytest.raises(ServerError, match="disk is full"):
-            Server(full / "db").start()
-    finally:
-        subprocess.run(["umount", str(full)], check=True)
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+@pytest.mark.parametrize("small_disk", [8], indirect=True)
+def test_a_full_disk_is_named(small_disk: Path) -> None:
+    with pytest.raises(ServerError, match="disk is full"):
+        Server(small_disk / "db").start()
+
+
+@pytest.mark.parametrize("small_disk", [300], indirect=True)
+def test_a_disk_too_full_for_the_servers_own_log_is_named_too(small_disk: Path) -> None:
+    with Server(small_disk / "db"):
+        pass
+    with (small_disk / "fill").open("wb", buffering=0) as fill, contextlib.suppress(OSError):
+        while fill.write(b"\0" * 4096):
+            pass
+    with pytest.raises(ServerError, match="disk is full"):
+        Server(small_disk / "db").start()
 
 
 def test_a_folder_of_another_user_is_named(shared_folder: Path) -> None:
