@@ -19,8 +19,8 @@ import pymysql
 import pytest
 
 from localserver import processes
-from localserver.programs import ServerError, find
-from localserver.server import SOCKET_PATH_LIMIT, AlreadyRunning, Server, answers
+from localserver.programs import Programs, ServerError, find, initialise
+from localserver.server import MYSQL_DEFAULTS, SOCKET_PATH_LIMIT, AlreadyRunning, Server, answers
 
 pytestmark = pytest.mark.server
 
@@ -69,7 +69,7 @@ def shared_folder() -> Iterator[Path]:
 
 STARTER = """
 import sys, signal
-from localserver.server import Server
+from localserver.server import MYSQL_DEFAULTS, Server
 server = Server(sys.argv[1])
 server.start()
 print(server.pid, flush=True)
@@ -358,7 +358,7 @@ def test_too_few_files_for_max_connections_is_refused(shared_folder: Path) -> No
     # most), MariaDB accepts the option and fails at the thousandth connection.
     code = """
 import os, resource, sys
-from localserver.server import Server, ServerError
+from localserver.server import MYSQL_DEFAULTS, Server, ServerError
 resource.setrlimit(resource.RLIMIT_NOFILE, (1024, 1024))
 if os.geteuid() == 0:  # root's server lifts the limit again, so become somebody
     os.setgid(65534); os.setuid(65534)
@@ -392,6 +392,19 @@ def test_a_missing_client_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("localserver.programs.EXTRA_FOLDERS", ())
     with pytest.raises(ServerError, match="client-core"):
         find()
+
+
+def test_mysql_needs_no_folder_for_imports(tmp_path: Path) -> None:
+    """Debian's default, /var/lib/mysql-files, is made by a package that is not asked for."""
+    server = tmp_path / "mysqld"
+    server.write_text(f'#!/bin/sh\necho "$@" >>{tmp_path}/arguments\n')
+    server.chmod(0o755)
+    mysql = Programs(
+        flavour="mysql", version=(9, 7, 4), server=str(server), client="", install_db=None
+    )
+    initialise(mysql, tmp_path / "data", user="me", log=tmp_path / "log")
+    assert "--secure-file-priv=NULL" in (tmp_path / "arguments").read_text().split()
+    assert MYSQL_DEFAULTS["secure_file_priv"] == "NULL"
 
 
 @pytest.fixture
@@ -453,7 +466,7 @@ def test_a_folder_of_another_user_is_named(shared_folder: Path) -> None:
     folder.mkdir(mode=0o700)
     code = """
 import os, sys
-from localserver.server import Server, ServerError
+from localserver.server import MYSQL_DEFAULTS, Server, ServerError
 os.setgid(65534); os.setuid(65534)
 try:
     Server(sys.argv[1]).start()
@@ -471,7 +484,7 @@ def test_a_normal_user_has_a_server_too(shared_folder: Path) -> None:
     os.chown(shared_folder, NOBODY, NOBODY)
     code = """
 import os, sys
-from localserver.server import Server
+from localserver.server import MYSQL_DEFAULTS, Server
 os.setgid(65534); os.setuid(65534)
 with Server(sys.argv[1]) as server:
     server.ensure_database("shop")

@@ -47,6 +47,7 @@ MYSQL_DEFAULTS = {
     "mysqlx": "OFF",
     "performance_schema": "OFF",  # saves some 200 MB; MariaDB has it off anyway
     "disable_log_bin": None,
+    "secure_file_priv": "NULL",  # no files; the default is a folder that may not be there
 }
 
 
