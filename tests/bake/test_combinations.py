@@ -257,7 +257,11 @@ def test_deploying_works_in_a_folder_whose_name_make_cannot_spell(bake, tmp_path
     playbook.chmod(0o755)
     (ansible / "ready").touch()
     done = subprocess.run(
-        ["make", "deploy", "ENV=production"], cwd=project, capture_output=True, text=True, check=False
+        ["make", "deploy", "ENV=production"],
+        cwd=project,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.stderr == ""
     assert done.stdout == f"{project}/deploy -i inventories/production site.yml\n"

@@ -47,7 +47,9 @@ def test_hostile_text_is_refused(prompt: str, value: str) -> None:
     assert list(wrong(**{prompt: value})) == [prompt]
 
 
-@pytest.mark.parametrize("value", ["My Project", "Größe 2", "AT&T", "O'Brien (Ltd.)", "商" * 30, "x"])
+@pytest.mark.parametrize(
+    "value", ["My Project", "Größe 2", "AT&T", "O'Brien (Ltd.)", "商" * 30, "x"]
+)
 def test_names_of_people_and_things_are_accepted(value: str) -> None:
     assert wrong(project_name=value, author_name=value) == {}
 
