@@ -4,15 +4,17 @@
 PY := .venv/bin/python
 READY := .venv/ready
 TEMPLATE := {{cookiecutter.project_slug}}
+SOURCES := pyproject.toml bootstrap.sh $(TEMPLATE)/bootstrap.sh
 # Named, because ruff would also read the template's pyproject.toml, which is no TOML yet.
 RUFF := --config pyproject.toml
 
 .DEFAULT_GOAL := help
 .PHONY: demo bench test test-quick test-servers soak conformance conformance-core lint lint-ansible \
     lab-test lab-test-full docs clean help
+# There is one .venv.
+.NOTPARALLEL:
 
-demo: $(READY)  ## Generate a project, start it, load it; fails if the bound is passed (2 minutes)
-	@command -v hey >/dev/null || ./bootstrap.sh hey
+demo: .venv/demo  ## Generate a project, start it, load it; fails if the bound is passed (2 minutes)
 	@exec $(PY) -m demo
 
 bench: $(READY) benchmarks/.venv/ready  ## mysql_pool beside its peers (10 minutes); ARGS=--full
@@ -24,8 +26,7 @@ test: .venv/drivers  ## All tests; ARGS="-k pool" chooses
 test-quick: .venv/drivers  ## The tests that take seconds, not minutes
 	$(PY) -m pytest -m "not full" $(ARGS)
 
-test-servers: .venv/drivers  ## The pool on real MySQL and a newer MariaDB, fetched from Debian (needs root; 5 minutes); ARGS=mysql
-	@./bootstrap.sh mmdebstrap patchelf
+test-servers: .venv/servers  ## The pool on real MySQL and a newer MariaDB, fetched from Debian (needs root; 5 minutes); ARGS=mysql
 	@$(PY) -m tests.servers $(ARGS)
 
 soak: .venv/drivers  ## Greenlets killed at random, 100,000 requests of each variant (15 minutes); ARGS="--seed 7"
@@ -64,9 +65,15 @@ clean:  ## Remove the environment, what was built, and caches
 help:  ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-$(READY): pyproject.toml bootstrap.sh $(TEMPLATE)/bootstrap.sh
+$(READY): $(SOURCES)
 	@./bootstrap.sh
 	@touch $@
+
+# These ask for all they need at once, and not for $(READY) first: who may not install packages is
+# told one command, not one after the other.
+.venv/demo: $(SOURCES)
+	@./bootstrap.sh hey
+	@touch $(READY) $@
 
 # The peers' packages, and the load generator.
 benchmarks/.venv/ready: benchmarks/pyproject.toml
@@ -74,10 +81,14 @@ benchmarks/.venv/ready: benchmarks/pyproject.toml
 	@touch $@
 
 # Only the tests need the second driver, which is compiled, and both load generators.
-.venv/drivers: $(READY)
+.venv/drivers: $(SOURCES)
 	@GROUPS_TO_INSTALL="dev drivers" ./bootstrap.sh hey wrk
-	@touch $@
+	@touch $(READY) $@
 
-.venv/lab: $(READY)
+.venv/servers: $(SOURCES)
+	@GROUPS_TO_INSTALL="dev drivers" ./bootstrap.sh mmdebstrap patchelf
+	@touch $(READY) $@
+
+.venv/lab: $(SOURCES)
 	@GROUPS_TO_INSTALL="dev lab" ./bootstrap.sh
-	@touch $@
+	@touch $(READY) $@

@@ -15,6 +15,7 @@ from importlib.metadata import packages_distributions
 from itertools import pairwise
 from pathlib import Path, PurePath
 from typing import Any
+from unicodedata import east_asian_width
 
 from budget.check import Change, check, shorten
 from budget.fields import Budget
@@ -154,8 +155,9 @@ def _name_rule(value: Any, forbidden: str) -> str | None:
         return f"must not have any of {' '.join(forbidden)}"
     if "''" in value:
         return "must not have two apostrophes in a row"
-    if len(value) > NAME_MAX:
-        return f"must not be longer than {NAME_MAX} characters"
+    # What lines are measured in, also by the linter of the generated project.
+    if sum(2 if east_asian_width(each) in "WF" else 1 for each in value) > NAME_MAX:
+        return f"must not be longer than {NAME_MAX} characters (wide ones count as two)"
     return None
 
 

@@ -4,6 +4,7 @@ The packages of the generated project that hold no Jinja (budget, mysql_pool, lo
 imported straight from the template folder, so a test tests what is shipped.
 """
 
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +16,10 @@ TEMPLATE = REPOSITORY / "{{cookiecutter.project_slug}}"
 sys.path[:0] = [str(TEMPLATE), str(REPOSITORY)]
 
 from localserver.server import Server  # noqa: E402 - importable only from here on
+
+# A shell starts a background job with Ctrl-C ignored, and what the tests start would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 #: Enough for the tests, few enough that a leak of connections is seen as one.
 SERVER_OPTIONS = {"max_connections": "60", "innodb_buffer_pool_size": "64M"}

@@ -60,7 +60,9 @@ if ! "$PYTHON" -c 'import ensurepip, venv' 2>/dev/null; then
 fi
 # The -core packages hold the bare programs: mariadb-server would start a system service. Who has a
 # server elsewhere can do without, except for `make test`.
-if [ -z "${DATABASE_URL:-}${DB_HOST:-}" ] && ! grep -qsE '^(DATABASE_URL|DB_HOST)=.' .env; then
+if [ -z "${DATABASE_URL:-}${DB_HOST:-}" ] &&
+    ! grep -qsE "^(export )?(DATABASE_URL|DB_HOST)=['\"]?[^'\"[:space:]]" .env
+then
     if ! have mariadbd && ! have mysqld; then need mariadb-server-core; fi
     if ! have mariadb && ! have mysql; then need mariadb-client-core; fi
 fi
@@ -89,6 +91,8 @@ if [ -n "$packages" ]; then
     elif have sudo && sudo -n true 2>/dev/null; then
         as_root='sudo -n --preserve-env=DEBIAN_FRONTEND'
     else
+        # A fresh machine has no package lists; with them this says which names it does not know.
+        ls /var/lib/apt/lists/*_Packages* >/dev/null 2>&1 || install="apt-get update && sudo $install"
         say "Some system packages are missing. Install them, then run make again:"
         say
         say "    sudo $install"

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Django's command line. Not patched: gevent is for Gunicorn's workers (config/wsgi.py)."""
+"""Django's command line. A plain process: gevent, where it is used, is for Gunicorn's workers."""
 
 import os
 import sys

@@ -4,6 +4,7 @@ import ast
 import itertools
 import json
 import re
+import shutil
 import subprocess
 import tomllib
 from pathlib import Path
@@ -40,6 +41,7 @@ UNUSUAL = {
         "project_slug": "a2345678901234567890_234",
         "author_name": "A person of sixty characters who is as long as may be xxxxxx",
     },
+    "the widest": {"project_name": "書" * 30, "project_slug": "books", "author_name": "書" * 30},
     "the shortest": {"project_name": "x", "project_slug": "x", "author_name": "Y"},
     "one of everything": {"workers": "1", "worker_connections": "1", "conn_max_age": "1"},
     "no age for connections": {"conn_max_age": "0"},
@@ -243,3 +245,23 @@ def test_no_secret_is_generated(project):
     )
     assert done.stdout == ""
     assert done.returncode == 1
+
+
+def test_deploying_works_in_a_folder_whose_name_make_cannot_spell(bake, tmp_path):
+    project = tmp_path / "Größe 100% of it" / "books"
+    shutil.copytree(bake(project_slug="books").folder, project)
+    ansible = project / "deploy" / ".venv"
+    playbook = ansible / "bin" / "ansible-playbook"
+    playbook.parent.mkdir(parents=True)
+    playbook.write_text('#!/bin/sh\necho "$PWD" "$@"\n')
+    playbook.chmod(0o755)
+    (ansible / "ready").touch()
+    done = subprocess.run(
+        ["make", "deploy", "ENV=production"],
+        cwd=project,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stderr == ""
+    assert done.stdout == f"{project}/deploy -i inventories/production site.yml\n"

@@ -108,7 +108,12 @@ def inventory(tmp_path: Path) -> Inventory:
     identity = ["-c", "user.name=test", "-c", "user.email=test@example.com"]
     for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "First"]):
         subprocess.run(["git", "-C", tmp_path, *identity, *command], check=True)
-    variables = {"application_name": "shop", "application_hostnames": ["shop.example.com"]}
+    variables = {
+        "application_name": "shop",
+        "application_hostnames": ["shop.example.com"],
+        # This machine may have no default route, or no `ip` that could tell Ansible.
+        "plan_address": "192.0.2.1",
+    }
     return Inventory(tmp_path, vars=variables | Inventory.SECRETS)
 
 

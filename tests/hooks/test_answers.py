@@ -27,7 +27,7 @@ GOOD = {
 HOSTILE = [
     "a\nb", "a\r\nb", "tab\there", "nul\0", "esc\x1b[31m", "\u202egnp.exe", "\u2028", "\ud800",
     "a'''b", 'a"""b', "\\", "a\\", "{{ 7 * 7 }}", "{% raw %}", "{# x", "${HOME}", "$(id)", "`id`",
-    "<script>", '"', " x", "x ", "", "   ", "---", "x" * 61,
+    "<script>", '"', " x", "x ", "", "   ", "---", "x" * 61, "書" * 31,
 ]  # fmt: skip
 
 
@@ -47,7 +47,9 @@ def test_hostile_text_is_refused(prompt: str, value: str) -> None:
     assert list(wrong(**{prompt: value})) == [prompt]
 
 
-@pytest.mark.parametrize("value", ["My Project", "Größe 2", "AT&T", "O'Brien (Ltd.)", "商店", "x"])
+@pytest.mark.parametrize(
+    "value", ["My Project", "Größe 2", "AT&T", "O'Brien (Ltd.)", "商" * 30, "x"]
+)
 def test_names_of_people_and_things_are_accepted(value: str) -> None:
     assert wrong(project_name=value, author_name=value) == {}
 

@@ -205,8 +205,16 @@ def test_a_server_named_in_dot_env_is_used_instead(project: Path) -> None:
     assert not (project / ".localserver").exists()
 
 
-def test_an_empty_line_in_dot_env_names_no_server(project: Path) -> None:
-    (project / ".env").write_text("DATABASE_URL=\nDB_HOST=\n")
+@pytest.mark.parametrize("line", ["export DATABASE_URL=mysql://x/y", "DB_HOST='db.example.com'"])
+def test_dot_env_is_read_as_django_reads_it(project: Path, line: str) -> None:
+    (project / ".env").write_text(line)
+    assert run("true").returncode == 0
+    assert not (project / ".localserver").exists()
+
+
+@pytest.mark.parametrize("empty", ["", '""', "''"])
+def test_an_empty_line_in_dot_env_names_no_server(project: Path, empty: str) -> None:
+    (project / ".env").write_text(f"DATABASE_URL={empty}\nDB_HOST={empty}\n")
     assert run("sh", "-c", 'test -S "$DB_HOST"').returncode == 0
 
 
@@ -320,7 +328,7 @@ def test_the_command_ends_when_the_server_dies(project: Path, terminal: Terminal
     server = processes.running_on(project / ".localserver" / "data")
     assert server
     os.kill(server, signal.SIGKILL)
-    terminal.end()
+    assert terminal.end() == 1  # although the application ended in order
     assert "The database server ended; its log is" in terminal.text
     assert "got SIGTERM" in terminal.text
 

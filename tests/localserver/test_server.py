@@ -1,5 +1,6 @@
 """The private server in a folder: its life, and what crashes, strangers and full disks do to it."""
 
+import contextlib
 import fcntl
 import os
 import select
@@ -18,8 +19,8 @@ import pymysql
 import pytest
 
 from localserver import processes
-from localserver.programs import ServerError, find
-from localserver.server import SOCKET_PATH_LIMIT, AlreadyRunning, Server, answers
+from localserver.programs import Programs, ServerError, find, initialise
+from localserver.server import MYSQL_DEFAULTS, SOCKET_PATH_LIMIT, AlreadyRunning, Server, answers
 
 pytestmark = pytest.mark.server
 
@@ -393,6 +394,19 @@ def test_a_missing_client_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         find()
 
 
+def test_mysql_needs_no_folder_for_imports(tmp_path: Path) -> None:
+    """Debian's default, /var/lib/mysql-files, is made by a package that is not asked for."""
+    server = tmp_path / "mysqld"
+    server.write_text(f'#!/bin/sh\necho "$@" >>{tmp_path}/arguments\n')
+    server.chmod(0o755)
+    mysql = Programs(
+        flavour="mysql", version=(9, 7, 4), server=str(server), client="", install_db=None
+    )
+    initialise(mysql, tmp_path / "data", user="me", log=tmp_path / "log")
+    assert "--secure-file-priv=NULL" in (tmp_path / "arguments").read_text().split()
+    assert MYSQL_DEFAULTS["secure_file_priv"] == "NULL"
+
+
 @pytest.fixture
 def read_only(tmp_path: Path) -> Iterator[Path]:
     """A folder that cannot be written to, not even by root."""
@@ -414,18 +428,35 @@ def test_a_read_only_folder_is_named(read_only: Path) -> None:
         Server(read_only / "db").start()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
-def test_a_full_disk_is_named(tmp_path: Path) -> None:
-    full = tmp_path / "full"
-    full.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(full)]
+@pytest.fixture
+def small_disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A file system of as many MiB as the test asks for."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting needs root")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={request.param}m", "tmpfs", str(disk)]
     if subprocess.run(mount, check=False, capture_output=True).returncode:
         pytest.skip("this sandbox may not mount")
-    try:
-        with pytest.raises(ServerError, match="disk is full"):
-            Server(full / "db").start()
-    finally:
-        subprocess.run(["umount", str(full)], check=True)
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+@pytest.mark.parametrize("small_disk", [8], indirect=True)
+def test_a_full_disk_is_named(small_disk: Path) -> None:
+    with pytest.raises(ServerError, match="disk is full"):
+        Server(small_disk / "db").start()
+
+
+@pytest.mark.parametrize("small_disk", [300], indirect=True)
+def test_a_disk_too_full_for_the_servers_own_log_is_named_too(small_disk: Path) -> None:
+    with Server(small_disk / "db"):
+        pass
+    with (small_disk / "fill").open("wb", buffering=0) as fill, contextlib.suppress(OSError):
+        while fill.write(b"\0" * 4096):
+            pass
+    with pytest.raises(ServerError, match="disk is full"):
+        Server(small_disk / "db").start()
 
 
 def test_a_folder_of_another_user_is_named(shared_folder: Path) -> None:

@@ -101,7 +101,7 @@ def database() -> dict[str, Any]:
             # A host, or the absolute path of a Unix socket. Not `localhost`: mysqlclient takes
             # that for the socket its library was compiled with, PyMySQL for TCP.
             "HOST": os.environ.get("DB_HOST") or "127.0.0.1",
-            "PORT": os.environ.get("DB_PORT", ""),
+            "PORT": one_of("DB_PORT", "", "[0-9]*"),
         }
     config["CONN_MAX_AGE"] = PLAN.conn_max_age
     config["OPTIONS"] = {

@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import json
 import os
+import re
 import secrets
 import signal
 import subprocess
@@ -139,12 +140,13 @@ def application_plan() -> "Plan | None":
 
 def elsewhere() -> str | None:
     """The variable that points the project to another server; None if none does."""
-    values = dict(os.environ)
+    values: dict[str, str] = {}
     with contextlib.suppress(OSError):
-        for line in Path(".env").read_text().splitlines():
-            name, equals, value = line.partition("=")
-            if equals:
-                values.setdefault(name.strip(), value.strip())
+        # As django-environ reads it: `export` and quotes are allowed, indentation is not.
+        for line in Path(".env").read_text(errors="replace").splitlines():
+            if found := re.match(r"(?:export )?(\w+)=(['\"]?)(.*)\2$", line):
+                values[found[1]] = found[3].strip()
+    values |= os.environ
     return next((name for name in ELSEWHERE if values.get(name)), None)
 
 
@@ -209,6 +211,8 @@ def start_command(command: Sequence[str], environment: dict[str, str]) -> subpro
 def watch(child: subprocess.Popen[bytes], server: Server | None) -> int:
     """Wait for the command, pass signals on, and end it if the server ends; return its exit code.
 
+    A command whose server ended under it has failed, even if it says 0 to the SIGTERM.
+
     Ctrl-C reaches the command from the terminal itself (the kernel sends it to the whole process
     group), so it is passed on only if a process sent it, or if the command left our group.
     """
@@ -226,6 +230,8 @@ def watch(child: subprocess.Popen[bytes], server: Server | None) -> int:
         elif caught.si_signo in ending and (caught.si_pid != 0 or in_another_group(child)):
             child.send_signal(caught.si_signo)
     code = child.returncode
+    if code == 0 and told:
+        return 1
     return code if code >= 0 else 128 - code
 
 

@@ -132,7 +132,9 @@ def initialise(programs: Programs, folder: Path, *, user: str, log: Path) -> Non
             "--innodb-log-file-size=16M",
         ]
     else:
+        # secure-file-priv: Debian's default is a folder that only the package mysql-server makes.
         command = [programs.server, "--no-defaults", "--initialize-insecure", "--skip-log-bin"]
+        command.append("--secure-file-priv=NULL")
     with log.open("ab") as output:
         done = subprocess.run(
             # mariadb-install-db, a shell script, cannot take a path with a space in it.
@@ -154,7 +156,10 @@ def explain(what: str, log: Path) -> str:
         lines = log.read_text(errors="replace").splitlines()[-100:]
     except OSError as error:
         lines = [f"(cannot be read: {error})"]
-    hint = next((hint for pattern, hint in HINTS if re.search(pattern, "\n".join(lines))), "")
+    text = "\n".join(lines)
+    if is_full(log.parent):
+        text += "no space left"  # where not even the log can say so
+    hint = next((hint for pattern, hint in HINTS if re.search(pattern, text)), "")
     # Errors first of all: mariadb-install-db ends with a page of advice after them.
     told = [line for line in lines if re.search(r"\[?ERROR\b", line)] or lines
     return "\n".join(
@@ -164,6 +169,14 @@ def explain(what: str, log: Path) -> str:
             *(f"    {line}" for line in told[-15:]),
         ]
     )
+
+
+def is_full(folder: Path) -> bool:
+    """Whether nothing can be written to the file system of ``folder``."""
+    try:
+        return shutil.disk_usage(folder).free < 64 * 1024
+    except OSError:
+        return False
 
 
 HINTS = (

@@ -427,6 +427,14 @@ class Pool(DatabaseConnectionPool):
         for connection in idle:
             self._close_connection(connection, "pool closed")
 
+    def say_goodbye(self) -> None:
+        """At the end of the process: COM_QUIT on the idle connections, and no wait for the server.
+
+        It would log "Aborted connection" for each, and count it in Aborted_clients.
+        """
+        for connection in self._idle:
+            connection.hang_up()
+
     def forget_after_fork(self) -> None:
         """In the child of a fork: these connections belong to the parent; start with none."""
         inherited = [*self._idle, *self._held]

@@ -4,6 +4,7 @@ The test runner's database and the ``__no_db__`` alias differ in their parameter
 of their own; the pool of the parameters that an alias had before is closed.
 """
 
+import atexit
 import os
 import threading
 
@@ -52,4 +53,10 @@ def _forget_after_fork() -> None:
         pool.forget_after_fork()
 
 
+def _say_goodbye() -> None:
+    for pool in pools().values():
+        pool.say_goodbye()
+
+
 os.register_at_fork(after_in_child=_forget_after_fork)
+atexit.register(_say_goodbye)  # `manage.py`; a worker's connections are closed before

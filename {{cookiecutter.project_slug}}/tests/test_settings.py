@@ -108,7 +108,8 @@ def test_a_misspelt_switch_is_refused_rather_than_taken_for_off(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("LOG_LEVEL", "LOUD"), ("SECURE_HSTS_SECONDS", "1 year")]
+    ("name", "value"),
+    [("LOG_LEVEL", "LOUD"), ("SECURE_HSTS_SECONDS", "1 year"), ("DB_PORT", "mysql")],
 )
 def test_any_other_misspelt_value_is_refused_by_name(name, value):
     assert f"{name} is {value!r}" in refusal(**{name: value}).splitlines()[-1]

@@ -1,6 +1,9 @@
 """manage.py, the test runner's database, middleware, signals: what Django does around a query."""
 
 import io
+import os
+import subprocess
+import sys
 
 import pytest
 from django.core.management import call_command
@@ -8,9 +11,10 @@ from django.db import ProgrammingError, connection, connections, transaction
 from django.db.backends.signals import connection_created
 from django.test import RequestFactory
 from django.test.utils import override_settings, setup_databases, teardown_databases
-from scene import RELEASE, end_request, run
+from scene import RELEASE, end_request, eventually, run
 
 from mysql_pool import stats
+from mysql_pool.concurrency import patched
 from mysql_pool.middleware import PoolTimeoutMiddleware
 
 
@@ -22,6 +26,31 @@ def test_manage_py_commands_work(server):
     assert "class AuthGroup" in models.getvalue()
     server.sql("DROP DATABASE pooltest")
     server.ensure_database("pooltest")
+
+
+def test_a_process_that_ends_says_goodbye_to_the_server(server, seen):
+    """Else each `manage.py` is an "Aborted connection" in the server's log and its counters."""
+    program = """
+import sys
+import scene
+scene.connections.databases["default"]["HOST"] = sys.argv[1]
+scene.run("SELECT 1")
+scene.connections.close_all()
+"""
+    if patched():
+        program = f"from gevent import monkey; monkey.patch_all()\n{program}"
+
+    def aborted():
+        return server.sql("SHOW GLOBAL STATUS LIKE 'Aborted_clients'")
+
+    before = aborted()
+    subprocess.run(
+        [sys.executable, "-c", program, str(server.socket)],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        check=True,
+    )
+    eventually(lambda: seen.connections() == 0)
+    assert aborted() == before
 
 
 def test_the_test_runners_database_has_a_pool_of_its_own(server, use):

@@ -79,7 +79,7 @@ def _current(path: Path) -> Plan | None:
 def _whole_number(text: str) -> int | str:
     value = source.number(text)
     if isinstance(value, str):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number in digits 0-9")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number (digits 0-9, at most 18)")
     return value
 
 
