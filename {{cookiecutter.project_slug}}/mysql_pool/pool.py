@@ -28,6 +28,7 @@ from .concurrency import Mutex, current, in_background, is_dead, patched
 from .drivers import PhysicalConnection, wait_for_end
 from .errors import PoolTimeout, TooManyWaiting
 from .reports import describe_holders, describe_leak, place
+from .waiter import Waiter
 
 try:
     from django_db_geventpool.backends.pool import DatabaseConnectionPool
@@ -48,26 +49,6 @@ GRACE = 0.05  # seconds
 RECLAIM_EVERY = 0.5  # seconds
 # How often the log says so: code that forgets does it with every call.
 TELL_EVERY = 60  # seconds
-
-
-class Waiter:
-    """One place in the queue: wakes up with a connection, an error, or not at all."""
-
-    __slots__ = ("_lock", "connection", "error", "owner", "place")
-
-    def __init__(self, place):
-        self.owner, self.place = current(), place
-        self._lock = threading.Lock()
-        self._lock.acquire()
-        self.connection: PhysicalConnection | None = None
-        self.error: Exception | None = None
-
-    def wake(self, connection=None, error=None):
-        self.connection, self.error = connection, error
-        self._lock.release()
-
-    def wait(self, seconds: float) -> bool:
-        return self._lock.acquire(timeout=max(seconds, 0))
 
 
 class Pool(DatabaseConnectionPool):
