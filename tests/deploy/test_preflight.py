@@ -4,6 +4,7 @@ What needs a host of another kind is in tests/lab/test_refusals.py.
 """
 
 import re
+import shutil
 
 import pytest
 
@@ -130,6 +131,7 @@ def test_a_project_whose_budget_is_older_than_the_collection_is_refused(inventor
     assert "is older than this collection: no app_tasks_max" in inventory.refused([inventory.PLAN])
 
 
+@pytest.mark.skipif(not shutil.which("ssh"), reason="needs ssh (apt-get install openssh-client)")
 def test_no_network_to_one_host_stops_before_any_other_is_changed(inventory):
     # Nobody listens on port 1, so the answer comes at once.
     far = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1}
