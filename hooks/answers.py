@@ -151,6 +151,8 @@ def _name_rule(value: Any, forbidden: str) -> str | None:
         return "must have a letter or a digit"
     if value != value.strip() or not value.isprintable():
         return "must not have control characters, line breaks, or spaces at its ends"
+    if value.startswith("/") or value == "0.0.0.0":  # noqa: S104 - the linter's own pattern
+        return "must not be a path or an address, which the project's linter takes it for"
     if set(value) & set(forbidden):
         return f"must not have any of {' '.join(forbidden)}"
     if "''" in value:

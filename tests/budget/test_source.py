@@ -56,7 +56,7 @@ def test_web_concurrency_means_workers_unless_the_budgets_own_name_is_set() -> N
     [
         (
             "[sever]\n",
-            "B002 (budget.toml, line 1): 'sever' is no table of the budget. Did you mean",
+            "B002 (budget.toml, line 1): 'sever' is no table of the budget. Perhaps it is",
         ),
         (
             "hosts = 3\n",
@@ -66,7 +66,7 @@ def test_web_concurrency_means_workers_unless_the_budgets_own_name_is_set() -> N
         (
             "\n[server]\nmax_conections = 5\n",
             "B002 (budget.toml, line 3): 'max_conections' is no key of [server]. "
-            "Did you mean max_connections.",
+            "Perhaps it is max_connections.",
         ),
         (
             "[server]\nworkers = 5\n",

@@ -24,10 +24,11 @@ GOOD = {
 } | {"project_slug": "my_project", "memory_mb": "2048"}
 
 # Ends of strings, of comments and of templates in all languages that answers are written into.
+# The last two are what the linter of a generated project takes for a path and an address.
 HOSTILE = [
     "a\nb", "a\r\nb", "tab\there", "nul\0", "esc\x1b[31m", "\u202egnp.exe", "\u2028", "\ud800",
     "a'''b", 'a"""b', "\\", "a\\", "{{ 7 * 7 }}", "{% raw %}", "{# x", "${HOME}", "$(id)", "`id`",
-    "<script>", '"', " x", "x ", "", "   ", "---", "x" * 61, "書" * 31,
+    "<script>", '"', " x", "x ", "", "   ", "---", "x" * 61, "書" * 31, "/tmp/x", "0.0.0.0",
 ]  # fmt: skip
 
 

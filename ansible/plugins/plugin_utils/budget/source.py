@@ -127,7 +127,7 @@ def _read_table(
             fix = f"Move it to [{FIELDS[key].metadata['table']}]"
         else:
             here = [name for name, each in FIELDS.items() if each.metadata["table"] == table]
-            fix = _did_you_mean(key, [*here, *FIELDS], here)
+            fix = _nearest(key, [*here, *FIELDS], here)
         rule = f"{shorten(key)} is no key of [{table}]"
         reading.problems.append(Problem("B002", "", None, rule, fix, where=place))
 
@@ -136,7 +136,7 @@ def _unknown_table(path: Path, text: str, name: str) -> Problem:
     if name in FIELDS:
         fix = f"Move it to [{FIELDS[name].metadata['table']}]"
     else:
-        fix = _did_you_mean(name, TABLES, TABLES)
+        fix = _nearest(name, TABLES, TABLES)
     rule = f"{shorten(name)} is no table of the budget"
     return Problem("B002", "", None, rule, fix, where=_place(path, text, "", name))
 
@@ -148,7 +148,7 @@ def _read_environment(environ: Mapping[str, str], reading: Reading) -> None:
             _put_text(reading, variables[variable], environ[variable], variable)
         elif variable.startswith(PREFIX) and variable != FILE_VARIABLE:
             rule = f"{shorten(variable)} is no variable of the budget"
-            fix = _did_you_mean(variable, [*variables, FILE_VARIABLE], [*variables, FILE_VARIABLE])
+            fix = _nearest(variable, [*variables, FILE_VARIABLE], [*variables, FILE_VARIABLE])
             problem = Problem("B004", "", None, rule, fix, where="environment")
             reading.problems.append(problem)
     # Platforms set this one for every application, so the budget's own name wins over it.
@@ -178,9 +178,9 @@ def _escaped(path: StrPath) -> str:
     return repr(os.fspath(path))[1:-1]
 
 
-def _did_you_mean(word: str, known: Sequence[str], listed: Sequence[str]) -> str:
+def _nearest(word: str, known: Sequence[str], listed: Sequence[str]) -> str:
     close = get_close_matches(word, known, n=1)
-    return f"Did you mean {close[0]}" if close else f"Known: {', '.join(listed)}"
+    return f"Perhaps it is {close[0]}" if close else f"Known: {', '.join(listed)}"
 
 
 def _place(path: Path, text: str, table: str, key: str) -> str:
