@@ -286,7 +286,8 @@ def test_run_killed_at_the_switch_leaves_no_second_instance(shop, host, line):
 @pytest.mark.full
 def test_settings_edited_on_the_host_are_found_and_mended(shop, host, plan):
     host.ssh(f"echo 'BUDGET_WORKERS=1' >> /etc/{NAME}/environment")
-    assert f"changed since its start: /etc/{NAME}/environment" in shop.make("check-limits").refused()
+    message = shop.make("check-limits").refused()
+    assert f"settings is changed since its start: /etc/{NAME}/environment" in message
     host.ssh(f"systemctl restart {NAME}")
     assert "Gunicorn workers is 1, planned is 2" in shop.make("check-limits").refused()
     run = shop.deploy().check()
