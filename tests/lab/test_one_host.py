@@ -284,6 +284,16 @@ def test_run_killed_at_the_switch_leaves_no_second_instance(shop, host, line):
 
 
 @pytest.mark.full
+def test_installation_that_was_interrupted_is_ended(shop, host):
+    # What dpkg writes before it goes on to the next package; apt then refuses to work.
+    host.ssh("apt-get -qy remove python3-packaging")
+    host.ssh("dpkg -s sudo > /var/lib/dpkg/updates/0000")
+    assert "dpkg was interrupted" in host.ssh("apt-get -qy install python3-packaging 2>&1 || true")
+    shop.deploy().check()
+    host.ssh("dpkg -s python3-packaging")
+
+
+@pytest.mark.full
 def test_settings_edited_on_the_host_are_found_and_mended(shop, host, plan):
     host.ssh(f"echo 'BUDGET_WORKERS=1' >> /etc/{NAME}/environment")
     message = shop.make("check-limits").refused()
