@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import re
 import socket
 import time
 from pathlib import Path
@@ -87,4 +88,7 @@ def test_port_that_somebody_else_has_is_refused(inventory):
             ],
         }
         message = inventory.refused([check])
-    assert f"listens on 127.0.0.1:{port}: end that program, or choose another port" in message
+    assert re.search(
+        rf"web1: py\S+ listens on 127.0.0.1:{port}: end that program, or choose another port",
+        message,
+    )
