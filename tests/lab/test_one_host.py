@@ -264,23 +264,33 @@ def test_run_that_was_killed_is_simply_started_again(shop, host):
 
 
 def running(host):
-    """Units of the application that run now, templates and bridge included."""
-    return host.ssh(f"systemctl list-units --plain --no-legend '{NAME}*.service'").split("\n")
+    """Units of the application that run now, its bridge and trials included."""
+    units = host.ssh(f"systemctl list-units --plain --no-legend '{NAME}*.service'").splitlines()
+    return [unit.split()[0] for unit in units]
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("line", ["End the trial", "End the bridge"])
-def test_run_killed_at_the_switch_leaves_no_second_instance(shop, host, line):
+def test_trial_of_a_run_that_was_killed_is_ended(shop, host):
     shop.replace("templates/shop/product_list.html", "</h1>", " (killed)</h1>")
     shop.commit("A release whose roll-out is killed")
-    shop.start_and_kill(line)
-    message = shop.make("check-limits").refused()
-    assert f"other instances is {NAME}-" in message
+    shop.start_and_kill("Ask it whether it is well")
+    assert f"other instances is {NAME}-trial@" in shop.make("check-limits").refused()
     # Another commit: what is left is not of the release that comes.
     shop.replace("templates/shop/product_list.html", " (killed)</h1>", "</h1>")
     shop.commit("The next one")
     shop.deploy().check()
-    assert [unit.split()[0] for unit in running(host) if unit] == [f"{NAME}.service"]
+    assert running(host) == [f"{NAME}.service"]
+
+
+@pytest.mark.full
+def test_bridge_of_a_run_that_was_killed_is_ended(shop, host):
+    shop.replace("templates/shop/product_list.html", "</h1>", " (killed)</h1>")
+    shop.commit("A release whose roll-out is killed late")
+    shop.start_and_kill("Start it now and at boot")
+    host.ssh(f"systemctl restart {NAME}")  # which that run was about to do, or has just done
+    assert f"other instances is {NAME}-bridge.service" in shop.make("check-limits").refused()
+    shop.deploy().check()
+    assert running(host) == [f"{NAME}.service"]
 
 
 @pytest.mark.full
