@@ -5,8 +5,11 @@ What needs a host of another kind is in tests/lab/test_refusals.py.
 
 import re
 import shutil
+from pathlib import Path
 
 import pytest
+
+TEMPLATE = Path(__file__).resolve().parents[2] / "{{cookiecutter.project_slug}}"
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -90,6 +93,38 @@ def test_names_and_addresses_that_cannot_be_used_are_refused(inventory):
         "'db1.lan' is no address: set plan_address",
     ):
         assert sentence in message
+
+
+def test_problem_of_several_hosts_is_told_once(inventory):
+    inventory.groups["application"] = ["app1", "app2"]
+    inventory.vars["application_port"] = "8001"
+    message = inventory.refused([inventory.PLAN])
+    assert message.count("application_port is the text '8001'") == message.count("right first")
+    assert "(role application, app1, app2)" in message
+
+
+def test_budget_that_cannot_be_read_is_told_with_its_value_as_it_is_written(inventory):
+    budget = inventory.folder / "budget.toml"
+    budget.write_text('[application]\nworkers = "2"\n')
+    assert 'B003 workers = "2": must be a whole number' in inventory.refused([inventory.PLAN])
+    budget.write_text("[application]\nworkers = two\n")
+    assert "budget.toml: B001: the budget is not valid TOML" in inventory.refused([inventory.PLAN])
+
+
+@pytest.mark.parametrize("playbook", ["site", "check", "rollback"])
+def test_inventory_without_hosts_is_refused(inventory, playbook):
+    inventory.groups = {"database": [], "application": [], "nginx": []}
+    assert "There is no host in" in inventory.refused(f"django_budget.deploy.{playbook}")
+
+
+def test_environment_that_does_not_exist_is_refused(inventory):
+    config = (TEMPLATE / "deploy/ansible.cfg").read_text()
+    (inventory.folder / "ansible.cfg").write_text(config)
+    (inventory.folder / ".vault-password").write_text("x")
+    wrong = ["ansible-playbook", "-i", "inventories/prodution", "django_budget.deploy.site"]
+    run = inventory.run(wrong)
+    assert run.returncode != 0, run.stdout
+    assert "inventories/prodution" in run.stderr
 
 
 def test_empty_groups_are_refused(inventory):

@@ -113,6 +113,9 @@ def test_site_with_a_certificate_answers_only_to_its_names(rendered):
     tls = {"nginx_tls_certificate": "/tls/chain.pem", "nginx_tls_key": "/tls/key.pem"}
     site = rendered(**tls, nginx_port=8443)["site.conf"]
     strangers, redirect, ours = re.findall(r"(?ms)^server \{\n(.*?)^\}", site)
+    for server in (strangers, redirect, ours):
+        listens = re.findall(r"listen (\S+)", server)
+        assert len(listens) == len(set(listens)), "nginx refuses a duplicate listen"
     assert "listen 8443 ssl default_server;" in strangers
     assert "listen 80 default_server;" in strangers
     assert "return 444;" in strangers

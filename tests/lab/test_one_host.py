@@ -263,6 +263,83 @@ def test_run_that_was_killed_is_simply_started_again(shop, host):
     assert shop.deploy().check().number("changed") == 0
 
 
+def running(host):
+    """Units of the application that run now, its bridge and trials included."""
+    units = host.ssh(f"systemctl list-units --plain --no-legend '{NAME}*.service'").splitlines()
+    return [unit.split()[0] for unit in units]
+
+
+@pytest.mark.full
+def test_trial_of_a_run_that_was_killed_is_ended(shop, host):
+    shop.replace("templates/shop/product_list.html", "</h1>", " (killed)</h1>")
+    shop.commit("A release whose roll-out is killed")
+    shop.start_and_kill("Ask it whether it is well")
+    assert f"other instances is {NAME}-trial@" in shop.make("check-limits").refused()
+    # Another commit: what is left is not of the release that comes.
+    shop.replace("templates/shop/product_list.html", " (killed)</h1>", "</h1>")
+    shop.commit("The next one")
+    shop.deploy().check()
+    assert running(host) == [f"{NAME}.service"]
+
+
+@pytest.mark.full
+def test_bridge_of_a_run_that_was_killed_is_ended(shop, host):
+    shop.replace("templates/shop/product_list.html", "</h1>", " (killed)</h1>")
+    shop.commit("A release whose roll-out is killed late")
+    shop.start_and_kill("Start it now and at boot")
+    host.ssh(f"systemctl restart {NAME}")  # which that run was about to do, or has just done
+    assert f"other instances is {NAME}-bridge.service" in shop.make("check-limits").refused()
+    shop.deploy().check()
+    assert running(host) == [f"{NAME}.service"]
+
+
+@pytest.mark.full
+def test_installation_that_was_interrupted_is_ended(shop, host):
+    # What dpkg writes before it goes on to the next package; apt then refuses to work.
+    host.ssh("apt-get -qy remove python3-packaging")
+    host.ssh("dpkg -s sudo > /var/lib/dpkg/updates/0000")
+    assert "dpkg was interrupted" in host.ssh("apt-get -qy install python3-packaging 2>&1 || true")
+    shop.deploy().check()
+    host.ssh("dpkg -s python3-packaging")
+
+
+@pytest.mark.full
+def test_settings_edited_on_the_host_are_found_and_mended(shop, host, plan):
+    host.ssh(f"echo 'BUDGET_WORKERS=1' >> /etc/{NAME}/environment")
+    message = shop.make("check-limits").refused()
+    assert f"settings is changed since its start: /etc/{NAME}/environment" in message
+    host.ssh(f"systemctl restart {NAME}")
+    assert "Gunicorn workers is 1, planned is 2" in shop.make("check-limits").refused()
+    run = shop.deploy().check()
+    assert run.table["all1", "application", "Gunicorn workers"] == ("2", "2")
+    file = "/etc/mysql/mariadb.conf.d/99-by-hand.cnf"
+    host.ssh(f"printf '[mysqld]\\nmax-connections = 500\\n' > {file}")
+    message = shop.make("check-limits").refused()
+    host.ssh(f"rm {file}")
+    assert "after a restart is max_connections = 500, planned is the same" in message
+
+
+@pytest.mark.full
+def test_changed_port_is_listened_on(shop, host):
+    shop.deploy("-e '{\"application_port\": 8001}'").check()
+    assert ready(host.address, HOST)
+    shop.deploy().check()
+    assert ready(host.address, HOST)
+
+
+@pytest.mark.full
+def test_second_rollback_goes_one_further_back(shop, host):
+    served = []
+    for number in range(3):
+        (shop.folder / "number.txt").write_text(str(number))
+        served.append(shop.commit(f"Release {number}"))
+        shop.deploy().check()
+    for expected in reversed(served[:2]):
+        shop.make("rollback").check()
+        assert shop.current(host) == expected
+    shop.deploy().check()
+
+
 def test_database_restart_under_load_recovers_without_help(shop, host):
     with Traffic(host.address, HOST, paths=("/", "/api/products/")) as traffic:
         traffic.wait_for(20)

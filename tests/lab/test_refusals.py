@@ -143,6 +143,36 @@ def test_server_with_other_data_is_refused(shop, host, refused):
         host.ssh("rm -r /var/lib/mysql && touch /root/mark")
 
 
+@pytest.mark.parametrize(
+    ("file", "text", "expected"),
+    [
+        (
+            "sites-enabled/other",
+            "server { listen 80 default_server; }",
+            "/etc/nginx/sites-enabled/other is its default_server already",
+        ),
+        ("nginx.conf", "worker_rlimit_nofile 100;", "worker_rlimit_nofile 100 already"),
+    ],
+    ids=["another default site", "a lower limit"],
+)
+def test_nginx_that_would_not_start_with_ours_is_refused(host, refused, file, text, expected):
+    host.ssh(f"mkdir -p /etc/nginx/sites-enabled && echo '{text}' > /etc/nginx/{file}")
+    host.ssh("touch /root/mark")
+    try:
+        assert expected in refused()
+    finally:
+        host.ssh("rm -r /etc/nginx && touch /root/mark")
+
+
+def test_port_that_another_program_has_is_refused(host, refused):
+    host.ssh("systemd-run --unit=other python3 -m http.server 8000")
+    host.ssh("touch /root/mark")
+    try:
+        assert "listens on 0.0.0.0:8000" in refused()
+    finally:
+        host.ssh("systemctl stop other")
+
+
 def test_check_mode_on_a_bare_host_changes_nothing(shop, changed_files):
     run = shop.deploy("--check --diff").check()
     assert "would be made from commit" in run.output

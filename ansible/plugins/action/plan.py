@@ -84,7 +84,7 @@ class ActionModule(ActionBase):
         specs = {role: argument_spec(role) for role in ROLES}
         known = {name for spec in specs.values() for name in spec}
         ignored = {name for role in (*ROLES, "verify") for name in own_facts(role)}
-        found, no_secret = {}, set()
+        found, wrong, no_secret = {}, {}, set()
         for role, group in ROLES.items():
             for host in groups.get(group, []):
                 given = self._templated(hostvars[host], known)
@@ -97,12 +97,15 @@ class ActionModule(ActionBase):
                 spec = {name: each for name, each in specs[role].items() if not is_secret(name)}
                 mine = {name: given[name] for name in spec if name in given}
                 for sentence in value_problems(spec, mine):
-                    found[f"{sentence} (role {role}, host {host})"] = None
+                    wrong.setdefault((sentence, role), []).append(host)
         if no_secret:
             found[
                 f"missing secrets: {', '.join(sorted(no_secret))}. Make them with `make secrets`"
             ] = None
-        return list(found)
+        return list(found) + [
+            f"{sentence} (role {role}, {', '.join(hosts)})"
+            for (sentence, role), hosts in wrong.items()
+        ]
 
     def _templated(self, variables, names):
         values = {}
@@ -155,9 +158,10 @@ def value_problems(spec, values):
         wanted, taken = spec[name].get("type", "str"), validated.validated_parameters.get(name)
         # The validator would take '8001' for 8001, and "a,b" for a list. The roles get the text.
         if isinstance(value, str) and not isinstance(taken, str) and taken is not None:
+            how = "as a list" if wanted == "list" else "without quotes"
             yield (
-                f"{name} is the text {str(value)!r}, not of type {wanted}: write it without "
-                f"quotes, and on the command line as JSON: -e '{json.dumps({name: taken})}'"
+                f"{name} is the text {str(value)!r}, not of type {wanted}: write it {how}, "
+                f"and on the command line as JSON: -e '{json.dumps({name: taken})}'"
             )
         for suffix, (low, high) in RANGES.items():
             if name.endswith(suffix) and isinstance(taken, int) and not low <= taken <= high:
@@ -265,9 +269,13 @@ def budget_problems(done, path):
     except (ValueError, KeyError, TypeError):
         last = (done.stderr or done.stdout).strip().rpartition("\n")[2]
         return [f"{path}: {last.rpartition('error: ')[2]}"]
-    return [
-        f"{path}: {p['id']} {p['field']} = {p['value']}: {p['rule']}. {p['fix']}." for p in problems
-    ]
+    return [f"{path}: {subject(p)}: {p['rule']}. {p['fix']}." for p in problems]
+
+
+def subject(problem):
+    """The rule's id and, where one field is at fault, its value as it is written in the budget."""
+    value = f" {problem['field']} = {json.dumps(problem['value'])}" if problem["field"] else ""
+    return problem["id"] + value
 
 
 def find_release(project, version):

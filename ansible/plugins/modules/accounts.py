@@ -53,6 +53,10 @@ options:
         description: Refuse connections without TLS.
         type: bool
         default: false
+  keep_others:
+    description: Do not drop accounts of the same names from other hosts yet.
+    type: bool
+    default: false
   read_only:
     description: Change nothing; return what there is.
     type: bool
@@ -112,8 +116,9 @@ ACCOUNT = {
 class Server:
     """Reads and changes accounts; collects the statements, and runs them unless `dry`."""
 
-    def __init__(self, connection, dry):
+    def __init__(self, connection, dry, keep_others):
         self.connection, self.cursor, self.dry = connection, connection.cursor(), dry
+        self.keep_others = keep_others
         self.mariadb = is_mariadb(connection)
         self.statements = []
 
@@ -172,9 +177,8 @@ class Server:
         self._have_rights(
             wanted, f"{quoted(place)}.*", self._rights(wanted, place), wanted["privileges"]
         )
-        # Last: while hosts are added to the inventory, those that serve are let in all the time.
         for other in found:
-            if other != host:
+            if other != host and not self.keep_others:
                 self.change("DROP USER %s@%s", name, other)
 
     def _set_password(self, verb, wanted, options):
@@ -231,13 +235,15 @@ def main():
         argument_spec={
             "database": {"type": "str", "required": True},
             "accounts": {"type": "list", "elements": "dict", "required": True, "options": ACCOUNT},
+            "keep_others": {"type": "bool", "default": False},
             "read_only": {"type": "bool", "default": False},
             "socket": SOCKET_OPTION,
         },
         supports_check_mode=True,
     )
     connection = connect(module, module.params["socket"])
-    server = Server(connection, dry=module.check_mode or module.params["read_only"])
+    dry = module.check_mode or module.params["read_only"]
+    server = Server(connection, dry, module.params["keep_others"])
     limits = {}
     try:
         for wanted in module.params["accounts"]:

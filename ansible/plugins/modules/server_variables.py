@@ -25,6 +25,11 @@ options:
     type: list
     elements: str
     default: [open_files_limit]
+  program:
+    description:
+      - The server's program. It is asked which of the wanted values its files have, as
+        RV(after_restart).
+    type: str
 extends_documentation_fragment:
   - django_budget.deploy.server
 """
@@ -48,6 +53,12 @@ restart_needed:
   type: list
   elements: str
   returned: always
+after_restart:
+  description:
+    - Wanted variables for which the server's files, or values kept with C(SET PERSIST), say
+      something else, which a restart brings.
+  type: dict
+  returned: when a program was given
 version:
   description: The server's version.
   type: str
@@ -96,11 +107,38 @@ def read(cursor, names):
     return {name: value for name, value in cursor.fetchall() if name in names}
 
 
+def at_start(defaults, persisted):
+    """Values by name that the server starts with, from its program's --print-defaults and from SET
+    PERSIST; the last of a name counts.
+    """
+    options = [word[2:].partition("=") for word in defaults.split() if word.startswith("--")]
+    values = {}
+    for name, equals, value in options:
+        name = name.replace("-", "_").removeprefix("loose_")
+        if not equals and name.startswith(("disable_", "skip_")) and name != "skip_name_resolve":
+            name, equals, value = name.partition("_")[2], "=", "OFF"
+        values[name] = value if equals else "ON"
+    return values | persisted
+
+
+def persisted(cursor, names):
+    """What SET PERSIST has written; MariaDB knows no such thing."""
+    cursor.execute(
+        "SELECT 1 FROM information_schema.tables WHERE table_schema = 'performance_schema' "
+        "AND table_name = 'persisted_variables'"
+    )
+    if not cursor.fetchall():
+        return {}
+    cursor.execute("SELECT * FROM performance_schema.persisted_variables")
+    return {row[0]: row[1] for row in cursor.fetchall() if row[0] in names}
+
+
 def main():
     module = AnsibleModule(
         argument_spec={
             "variables": {"type": "dict", "required": True},
             "at_least": {"type": "list", "elements": "str", "default": ["open_files_limit"]},
+            "program": {"type": "str"},
             "socket": SOCKET_OPTION,
         },
         supports_check_mode=True,
@@ -123,7 +161,18 @@ def main():
                 module.fail_json(msg=f"SET GLOBAL {name} = {wanted[name]}: {error.args[1]}")
             restart_needed.append(name)
     after = read(cursor, wanted)
+    result = {}
+    if module.params["program"]:
+        command = [module.get_bin_path(module.params["program"], True, ["/usr/sbin"])]
+        _rc, out, _err = module.run_command([*command, "--print-defaults"], check_rc=True)
+        kept = at_start(out, persisted(cursor, wanted))
+        result["after_restart"] = {
+            name: kept.get(name, "its default")
+            for name in wanted
+            if not agrees(name, wanted[name], kept.get(name), at_least)
+        }
     module.exit_json(
+        **result,
         changed=bool(changed),
         running=after,
         restart_needed=restart_needed,

@@ -18,9 +18,16 @@ options:
   variable:
     description: Name of an environment variable of the main process to return.
     type: str
-  port:
-    description: A TCP port or path of a Unix socket whose listening backlog is returned.
+  listen:
+    description:
+      - A TCP C(address:port), as it is listened on, or the path of a Unix socket, whose listening
+        backlog is returned.
     type: str
+  files:
+    description: Files the main process was started with.
+    type: list
+    elements: path
+    default: []
 attributes:
   check_mode:
     support: full
@@ -64,7 +71,12 @@ value:
 backlog:
   description: Connections that may wait to be accepted; -1 when nothing listens.
   type: int
-  returned: when a port was asked for
+  returned: when one was asked for
+newer:
+  description: Those files that were changed after the main process was started.
+  type: list
+  elements: str
+  returned: always
 stop_timeout:
   description: Seconds the unit is given to stop.
   type: int
@@ -78,10 +90,19 @@ properties:
 import contextlib
 import os
 import re
+import time
 
 from ansible.module_utils.basic import AnsibleModule
 
-PROPERTIES = ("ActiveState", "MainPID", "MemoryMax", "Result", "TasksMax", "TimeoutStopUSec")
+PROPERTIES = (
+    "ActiveState",
+    "ExecMainStartTimestampMonotonic",
+    "MainPID",
+    "MemoryMax",
+    "Result",
+    "TasksMax",
+    "TimeoutStopUSec",
+)
 
 
 def show(module, name):
@@ -113,16 +134,25 @@ def children(pid):
         return [int(child) for child in file.read().split()]
 
 
-def backlog(module, port):
+def newer(files, properties):
+    """Files that were changed after the main process was started."""
+    age = time.monotonic() - int(properties["ExecMainStartTimestampMonotonic"]) / 1e6
+    started = time.time() - age
+    return [name for name in files if os.path.exists(name) and os.stat(name).st_mtime > started]
+
+
+def backlog(module, listen):
     """Length of the accept queue a listening socket really got (Send-Q of `ss -l`)."""
-    if port.startswith("/"):
+    if listen.startswith("/"):
         # Not asked for by its name: MySQL calls the same socket /var/run/mysqld/mysqld.sock.
         _rc, out, _err = module.run_command(["ss", "-nHlx"], check_rc=True)
         sockets = [line.split() for line in out.splitlines()]
-        wanted = os.path.realpath(port)
+        wanted = os.path.realpath(listen)
         return next((int(s[3]) for s in sockets if os.path.realpath(s[4]) == wanted), -1)
-    _rc, out, _err = module.run_command(["ss", "-nHlt", f"sport = :{port}"], check_rc=True)
-    return int(out.split()[2]) if out.strip() else -1
+    # The address counts too: after a host's first neighbour, 127.0.0.1 is the wrong one.
+    _rc, out, _err = module.run_command(["ss", "-nHlt"], check_rc=True)
+    sockets = [line.split() for line in out.splitlines()]
+    return next((int(s[2]) for s in sockets if s[3] == listen), -1)
 
 
 def seconds(span):
@@ -137,7 +167,8 @@ def main():
         argument_spec={
             "name": {"type": "str", "required": True},
             "variable": {"type": "str"},
-            "port": {"type": "str"},
+            "listen": {"type": "str"},
+            "files": {"type": "list", "elements": "path", "default": []},
         },
         supports_check_mode=True,
     )
@@ -146,6 +177,7 @@ def main():
     result = {"properties": properties, "active": properties["ActiveState"] == "active"}
     result["stop_timeout"] = seconds(properties.get("TimeoutStopUSec", ""))
     result |= {"open_files": 0, "worker_open_files": 0, "workers": [], "folder": ""}
+    result["newer"] = newer(module.params["files"], properties) if pid else []
     # The process may end while it is looked at; then it does not run.
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
         if pid:
@@ -155,8 +187,8 @@ def main():
             result["folder"] = os.path.realpath(f"/proc/{pid}/cwd")
             value = environment(pid).get(module.params["variable"] or "")
             result |= {} if value is None else {"value": value}
-    if module.params["port"]:
-        result["backlog"] = backlog(module, module.params["port"])
+    if module.params["listen"]:
+        result["backlog"] = backlog(module, module.params["listen"])
     module.exit_json(changed=False, **result)
 
 
