@@ -257,7 +257,7 @@ def test_deploying_works_in_a_folder_whose_name_make_cannot_spell(bake, tmp_path
     playbook.chmod(0o755)
     (ansible / "ready").touch()
     done = subprocess.run(
-        ["make", "deploy", "ENV=production"],
+        ["make", "--no-print-directory", "deploy", "ENV=production"],  # also within `make test`
         cwd=project,
         capture_output=True,
         text=True,
