@@ -265,8 +265,8 @@ def test_run_that_was_killed_is_simply_started_again(shop, host):
 
 def running(host):
     """Units of the application that run now, its bridge and trials included."""
-    units = host.ssh(f"systemctl list-units --plain --no-legend '{NAME}*.service'").splitlines()
-    return [unit.split()[0] for unit in units]
+    listed = host.ssh(f"systemctl list-units --plain --no-legend --state=running '{NAME}*.service'")
+    return [unit.split()[0] for unit in listed.splitlines()]
 
 
 @pytest.mark.full
