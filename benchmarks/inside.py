@@ -20,22 +20,26 @@ def measure(peer: Peer, python: str, socket: str, run: Run, ca: Path | None = No
 
     ``ca``: only connect, with TLS, to a server whose certificate this authority signed.
     """
-    done = subprocess.run(
-        [python, "-m", "benchmarks.micro"],
-        cwd=REPOSITORY,
-        env={
-            **os.environ,
-            "BENCH_PEER": peer.name,
-            "BENCH_SOCKET": socket,
-            "PYTHONPATH": f"{REPOSITORY}:{TEMPLATE}",
-            "PYTHONDONTWRITEBYTECODE": "1",
-            **({"BENCH_CA": str(ca)} if ca else {}),
-        },
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT,
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            [python, "-m", "benchmarks.micro"],
+            cwd=REPOSITORY,
+            env={
+                **os.environ,
+                "BENCH_PEER": peer.name,
+                "BENCH_SOCKET": socket,
+                "PYTHONPATH": f"{REPOSITORY}:{TEMPLATE}",
+                "PYTHONDONTWRITEBYTECODE": "1",
+                **({"BENCH_CA": str(ca)} if ca else {}),
+            },
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        run.broken[f"{peer.name} inside one process"] = f"not done within {TIMEOUT} s"
+        return
     if done.returncode:
         run.broken[f"{peer.name} inside one process"] = done.stderr.strip().splitlines()[-1]
     else:
