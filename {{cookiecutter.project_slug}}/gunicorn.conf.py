@@ -20,6 +20,7 @@ where systemd passes sockets) and GUNICORN_MAX_REQUESTS (100000 requests; 0 for 
 Django is never imported here: in this process it would be imported before gevent patches.
 """
 
+import contextlib
 import os
 import sys
 from dataclasses import fields, replace
@@ -236,6 +237,20 @@ def refuse_late_patching(server):
             "Django is imported in Gunicorn's master, before gevent patches: its connections would "
             "be shared by all requests of a worker. Import nothing of it in gunicorn.conf.py."
         )
+
+
+def when_ready(server):
+    """Give sockets that were open before the backlog in force.
+
+    Gunicorn does that only for those it opens itself. Without it, one that systemd holds, or that
+    outlives a reload, would have to be closed for a new length, and refuse clients meanwhile.
+    """
+    for listener in server.LISTENERS:
+        with contextlib.suppress(OSError):  # SELinux may not let a service listen() on its socket
+            listener.listen(server.cfg.backlog)
+
+
+on_reload = when_ready
 
 
 def post_worker_init(worker):

@@ -142,6 +142,21 @@ class Deployment:
     def deploy(self, arguments=""):
         return self.make("deploy", arguments)
 
+    def renew_certificate(self, service):
+        """Have a deploy find that the certificate of the database server ends soon. Gives that
+        service's pid before and after.
+        """
+        (machine,) = self.hosts["database"]
+        machine.ssh(
+            "cd /etc/mysql/tls && openssl x509 -in server.pem -CA ca.pem -CAkey ca.key"
+            " -CAcreateserial -days 10 -out /root/short.pem && cat /root/short.pem > server.pem"
+        )
+        pid = f"systemctl show -P MainPID {service}"
+        before = machine.ssh(pid)
+        assert "certificate until" in self.make("check-limits").refused()
+        assert self.deploy().check().number("changed") == 2  # made, and read by the server
+        return before, machine.ssh(pid)
+
     def current(self, machine):
         """The release a host serves, from the folder its main process works in."""
         command = f"readlink /proc/$(systemctl show -P MainPID {NAME})/cwd"

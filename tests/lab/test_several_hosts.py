@@ -60,6 +60,14 @@ def test_application_talks_to_the_database_in_tls_and_only_so(shop, machines):
     assert f'DB_SSL_CA="/etc/{NAME}/database-authority.pem"' in settings
 
 
+def test_certificate_is_renewed_without_a_restart(shop):
+    with Traffic(shop.address, HOST) as traffic:
+        before, after = shop.renew_certificate("mariadb")
+        traffic.wait_for(20)
+    assert before == after
+    assert traffic.failures == []
+
+
 def test_new_release_under_load_loses_no_request_and_keeps_the_bound(shop, machines):
     shop.replace("templates/shop/product_list.html", "</h1>", " (second)</h1>")
     release = shop.commit("Second release")

@@ -1,7 +1,7 @@
 """A private database server for the run, and the site on a real Gunicorn."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -89,10 +89,13 @@ def product(db: None) -> Product:
 def gunicorn(
     transactional_db: None, database_account: dict[str, str], tmp_path: Path
 ) -> Iterator[Callable[..., Gunicorn]]:
-    """`gunicorn(*arguments, **environment)` serves the project on the tests' database."""
+    """`gunicorn(*arguments, **environment)` serves the project on the tests' database.
+
+    `pass_fds` are file descriptors it inherits.
+    """
     running: list[Gunicorn] = []
 
-    def start(*arguments: str, **environment: str) -> Gunicorn:
+    def start(*arguments: str, pass_fds: Collection[int] = (), **environment: str) -> Gunicorn:
         server = Gunicorn(
             PROJECT,
             arguments,
@@ -105,6 +108,7 @@ def gunicorn(
                 **environment,
             },
             tmp_path / f"gunicorn-{len(running)}.log",
+            pass_fds,
         )
         running.append(server)
         return server

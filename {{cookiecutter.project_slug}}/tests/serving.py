@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -21,7 +21,12 @@ class Gunicorn:
     """A Gunicorn with the project's gunicorn.conf.py. It may still be booting, or have refused."""
 
     def __init__(
-        self, project: Path, arguments: Sequence[str], environment: Mapping[str, str], log: Path
+        self,
+        project: Path,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        log: Path,
+        pass_fds: Collection[int] = (),
     ) -> None:
         self.port = free_port()
         self.log = log
@@ -32,6 +37,7 @@ class Gunicorn:
                 env={**environment, "GUNICORN_BIND": f"127.0.0.1:{self.port}"},
                 stdout=output,
                 stderr=subprocess.STDOUT,
+                pass_fds=pass_fds,
             )
 
     def output(self) -> str:

@@ -3,6 +3,8 @@
 import re
 import runpy
 import signal
+import socket
+import struct
 import subprocess
 import sys
 from dataclasses import replace
@@ -31,6 +33,12 @@ def status(name):
     with connection.cursor() as cursor:
         cursor.execute("SHOW GLOBAL STATUS LIKE %s", [name])
         return int(cursor.fetchone()[1])
+
+
+def backlog_of(listening):
+    """The length of a socket's accept queue, as `ss -l` shows it in Send-Q."""
+    # tcpi_sacked of struct tcp_info (linux/tcp.h), which means this for a socket that listens
+    return struct.unpack_from("I", listening.getsockopt(socket.SOL_TCP, socket.TCP_INFO, 32), 28)[0]
 
 
 class TestItStarts:
@@ -148,6 +156,23 @@ class TestWhileItRuns:
         expected = plan(replace(BUDGET, workers=workers)).pool_size
         sizes = pool_sizes(server)
         assert {sizes[pid] for pid in server.workers()} == {expected}
+
+    def test_a_socket_it_was_given_gets_the_backlog_at_start_and_reload(self, gunicorn, tmp_path):
+        file = tmp_path / "budget.toml"
+        file.write_text((PROJECT / "budget.toml").read_text())
+        with socket.create_server(("127.0.0.1", 0), backlog=1) as held:
+            server = gunicorn(
+                "--bind", f"fd://{held.fileno()}", BUDGET_FILE=str(file), pass_fds=[held.fileno()]
+            )
+            server.until(lambda: backlog_of(held) == settings.PLAN.backlog)
+            clients = settings.PLAN.backlog + 1  # of one worker
+            larger = plan(replace(BUDGET, worker_connections=clients, threads=clients))
+            text = file.read_text()
+            for name in ("worker_connections", "threads"):
+                text = re.sub(rf"(?m)^{name} = \d+", f"{name} = {clients}", text)
+            file.write_text(text)
+            server.signal(signal.SIGHUP)
+            server.until(lambda: backlog_of(held) == larger.backlog)
 
     @pytest.mark.parametrize("broken", ["max_connections = 12", "no toml at all ["])
     def test_a_reload_with_a_broken_budget_changes_nothing(self, gunicorn, tmp_path, broken):

@@ -53,8 +53,10 @@ options:
         description: Refuse connections without TLS.
         type: bool
         default: false
-  keep_others:
-    description: Do not drop accounts of the same names from other hosts yet.
+  only_widen:
+    description:
+      - Leave what an application that runs may still use. Accounts of the same names from other
+        hosts are not dropped, connection limits not lowered.
     type: bool
     default: false
   read_only:
@@ -93,6 +95,7 @@ limits:
 
 import hashlib
 import hmac
+import math
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.django_budget.deploy.plugins.module_utils import caching_sha2
@@ -116,9 +119,9 @@ ACCOUNT = {
 class Server:
     """Reads and changes accounts; collects the statements, and runs them unless `dry`."""
 
-    def __init__(self, connection, dry, keep_others):
+    def __init__(self, connection, dry, only_widen):
         self.connection, self.cursor, self.dry = connection, connection.cursor(), dry
-        self.keep_others = keep_others
+        self.only_widen = only_widen
         self.mariadb = is_mariadb(connection)
         self.statements = []
 
@@ -158,19 +161,19 @@ class Server:
         return False
 
     def have_account(self, wanted, database):
-        name, host = wanted["name"], wanted["host"]
+        name, host, limit = wanted["name"], wanted["host"], wanted["max_user_connections"]
         found = self.found(name)
+        if host in found and self.only_widen:
+            limit = max(limit, found[host][3], key=lambda n: n or math.inf)
         options = f"REQUIRE {'SSL' if wanted['require_tls'] else 'NONE'} "
-        options += f"WITH MAX_USER_CONNECTIONS {wanted['max_user_connections']}"
+        options += f"WITH MAX_USER_CONNECTIONS {limit}"
         if host not in found:
             self._set_password("CREATE", wanted, options)
         else:
-            plugin, stored, ssl_type, limit = found[host]
+            plugin, stored, ssl_type, found_limit = found[host]
             if not self.password_is(wanted["password"], plugin, stored):
                 self._set_password("ALTER", wanted, options)
-            elif (ssl_type == "ANY") != wanted["require_tls"] or limit != wanted[
-                "max_user_connections"
-            ]:
+            elif (ssl_type == "ANY") != wanted["require_tls"] or limit != found_limit:
                 self.change(f"ALTER USER %s@%s {options}", name, host)
         self._have_rights(wanted, "*.*", self._global_rights(wanted), wanted["global_privileges"])
         place = escaped(database)
@@ -178,7 +181,7 @@ class Server:
             wanted, f"{quoted(place)}.*", self._rights(wanted, place), wanted["privileges"]
         )
         for other in found:
-            if other != host and not self.keep_others:
+            if other != host and not self.only_widen:
                 self.change("DROP USER %s@%s", name, other)
 
     def _set_password(self, verb, wanted, options):
@@ -235,7 +238,7 @@ def main():
         argument_spec={
             "database": {"type": "str", "required": True},
             "accounts": {"type": "list", "elements": "dict", "required": True, "options": ACCOUNT},
-            "keep_others": {"type": "bool", "default": False},
+            "only_widen": {"type": "bool", "default": False},
             "read_only": {"type": "bool", "default": False},
             "socket": SOCKET_OPTION,
         },
@@ -243,7 +246,7 @@ def main():
     )
     connection = connect(module, module.params["socket"])
     dry = module.check_mode or module.params["read_only"]
-    server = Server(connection, dry, module.params["keep_others"])
+    server = Server(connection, dry, module.params["only_widen"])
     limits = {}
     try:
         for wanted in module.params["accounts"]:

@@ -21,10 +21,12 @@ options:
     type: dict
     required: true
   at_least:
-    description: Names for which a larger running value is right too.
+    description:
+      - Names for which more is right too, a larger number or further entries of a list, because
+        less is not worth a restart. Of the server's files the wanted value itself is expected.
     type: list
     elements: str
-    default: [open_files_limit]
+    default: [back_log, bind_address, open_files_limit]
   program:
     description:
       - The server's program. It is asked which of the wanted values its files have, as
@@ -77,6 +79,7 @@ UNITS = {"K": 1024, "M": 1024**2, "G": 1024**3}
 SWITCHES = {"ON": 1, "OFF": 0, "TRUE": 1, "FALSE": 0, "YES": 1, "NO": 0}
 READ_ONLY_VARIABLE = 1238
 UNKNOWN_VARIABLE = 1193
+AT_LEAST = ["back_log", "bind_address", "open_files_limit"]
 
 
 def comparable(value):
@@ -91,11 +94,13 @@ def comparable(value):
     return text
 
 
-def agrees(name, wanted, running, at_least):
+def agrees(name, wanted, running, at_least=()):
     """Whether a running value is what is wanted."""
     if running is None:
         return False
     wanted, running = comparable(wanted), comparable(running)
+    if name in at_least and isinstance(wanted, str) and isinstance(running, str):
+        return set(wanted.split(",")) <= set(running.split(","))
     if name in at_least and isinstance(wanted, (int, float)) and isinstance(running, (int, float)):
         return running >= wanted
     return wanted == running
@@ -137,7 +142,7 @@ def main():
     module = AnsibleModule(
         argument_spec={
             "variables": {"type": "dict", "required": True},
-            "at_least": {"type": "list", "elements": "str", "default": ["open_files_limit"]},
+            "at_least": {"type": "list", "elements": "str", "default": AT_LEAST},
             "program": {"type": "str"},
             "socket": SOCKET_OPTION,
         },
@@ -169,7 +174,7 @@ def main():
         result["after_restart"] = {
             name: kept.get(name, "its default")
             for name in wanted
-            if not agrees(name, wanted[name], kept.get(name), at_least)
+            if not agrees(name, wanted[name], kept.get(name))
         }
     module.exit_json(
         **result,
