@@ -41,6 +41,26 @@ def test_values_after_a_restart_are_the_last_of_all_files(module):
     assert at_start(defaults, {"max_connections": "99"})["max_connections"] == "99"
 
 
+@pytest.mark.parametrize(
+    ("name", "wanted", "running", "good"),
+    [
+        ("innodb_buffer_pool_size", "1G", str(1024**3), True),
+        ("max_connections", "101", "151", False),
+        ("back_log", "101", "151", True),
+        ("back_log", "151", "101", False),
+        ("bind_address", "127.0.0.1", "127.0.0.1,10.0.0.2", True),
+        ("bind_address", "127.0.0.1,10.0.0.2", "127.0.0.1", False),
+        ("bind_address", "127.0.0.1", "0.0.0.0", False),
+        ("max_connections", "101", None, False),
+    ],
+)
+def test_more_than_wanted_is_right_where_less_is_not_worth_a_restart(
+    module, name, wanted, running, good
+):
+    variables = module("server_variables")
+    assert variables.agrees(name, wanted, running, variables.AT_LEAST) == good
+
+
 def test_backlog_is_that_of_the_address_and_not_only_of_the_port(module, monkeypatch):
     listening = (
         "LISTEN 0 511 0.0.0.0:80 0.0.0.0:*\n"
