@@ -58,7 +58,7 @@ def test_host_that_stays_alone_again_serves(shop, machines):
         traffic.wait_for(20)
         shop.deploy().check()
         traffic.wait_for(20)
-    # Gunicorn's socket moves to 127.0.0.1 and is closed for a moment; nothing else is lost.
+    # Gunicorn's socket moves to 127.0.0.1 and is closed for seconds; nothing else is lost.
     assert {status for _, status, _ in traffic.failures} <= {502}
     print(f"alone again: {traffic}")
     assert ready(shop.address, HOST)
