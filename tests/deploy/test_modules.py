@@ -31,7 +31,7 @@ def test_values_after_a_restart_are_the_last_of_all_files(module):
         "--skip-slow-query-log --loose-innodb_buffer_pool_size=1G --max-connections=500"
     )
     assert at_start(defaults, {}) == {
-        "init_connect": "SET",
+        "init_connect": "SET NAMES utf8mb4",
         "innodb_buffer_pool_size": "1G",
         "max_connections": "500",
         "skip_name_resolve": "ON",

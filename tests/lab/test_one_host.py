@@ -346,9 +346,12 @@ def test_settings_edited_on_the_host_are_found_and_mended(shop, host, plan):
     assert run.table["all1", "application", "Gunicorn workers"] == ("2", "2")
     file = "/etc/mysql/mariadb.conf.d/99-by-hand.cnf"
     host.ssh(f"printf '[mysqld]\\nmax-connections = 500\\n' > {file}")
-    message = shop.make("check-limits").refused()
-    host.ssh(f"rm {file}")
-    assert "after a restart is max_connections = 500, planned is the same" in message
+    try:
+        message = shop.make("check-limits").refused()
+        assert "after a restart is max_connections = 500, planned is the same" in message
+        assert "max_connections = 500 would be in force after a restart" in shop.deploy().refused()
+    finally:
+        host.ssh(f"rm {file}")
 
 
 @pytest.mark.full

@@ -68,6 +68,7 @@ version:
 """
 
 import contextlib
+import re
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.django_budget.deploy.plugins.module_utils.database import (
@@ -116,7 +117,9 @@ def at_start(defaults, persisted):
     """Values by name that the server starts with, from its program's --print-defaults and from SET
     PERSIST; the last of a name counts.
     """
-    options = [word[2:].partition("=") for word in defaults.split() if word.startswith("--")]
+    # Values are not quoted there: one that has spaces goes on to the next option.
+    _program, *options = re.split(r"\s--(?=\w)", defaults.strip())
+    options = [option.partition("=") for option in options]
     values = {}
     for name, equals, value in options:
         name = name.replace("-", "_").removeprefix("loose_")
