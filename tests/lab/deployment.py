@@ -154,7 +154,7 @@ class Deployment:
         pid = f"systemctl show -P MainPID {service}"
         before = machine.ssh(pid)
         assert "certificate until" in self.make("check-limits").refused()
-        assert self.deploy().check().number("changed") == 2  # made, and read by the server
+        assert self.deploy().check().number("changed") == 3  # made, given to the server, and read
         return before, machine.ssh(pid)
 
     def current(self, machine):
