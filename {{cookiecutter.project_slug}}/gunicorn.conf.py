@@ -261,16 +261,17 @@ def post_worker_init(worker):
 
 
 def accept_while_busy():
-    """Let this gevent worker take up to 100 new clients in each turn of its loop: gevent's default.
+    """Let this gevent worker take as many new clients in a turn of its loop as it has already.
 
     Where there are several workers Gunicorn makes that 1, so that none takes all clients. But a
     turn serves everybody who is there already: of 100 keep-alive clients some had no first answer
-    after 4 s. Less than 100 is not fairer either: the worker that is less busy turns more often.
+    after 4 s. With gevent's own 100 a worker that is idle takes a whole burst: of two workers one
+    had all 80 keep-alive clients, and the other nothing to do.
     """
     from gunicorn.workers import ggevent
 
     class Server(ggevent.StreamServer):
-        max_accept = property(lambda self: 100, lambda self, ignored: None)
+        max_accept = property(lambda self: max(8, len(self.pool)), lambda self, ignored: None)
 
     ggevent.StreamServer = Server
 
