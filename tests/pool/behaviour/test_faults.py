@@ -220,8 +220,13 @@ def test_a_greenlet_killed_again_while_it_cleans_up_loses_nothing(use):
         one.kill()
     del one
     whole_again()
-    gc.collect()
-    assert len(killed) == 0  # not kept in memory by what it was killed in
+
+    def kept():
+        gc.collect()
+        return len(killed)
+
+    # Not kept for ever; what it started for its clean-up may hold it for a moment.
+    eventually(lambda: kept() == 0)
 
 
 @in_greenlets
