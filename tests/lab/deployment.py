@@ -10,6 +10,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from traffic import Traffic
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 ENVIRONMENT = "lab"
 NAME = "my_shop"
@@ -142,9 +144,9 @@ class Deployment:
     def deploy(self, arguments=""):
         return self.make("deploy", arguments)
 
-    def renew_certificate(self, service):
-        """Have a deploy find that the certificate of the database server ends soon. Gives that
-        service's pid before and after.
+    def renew_certificate_under_load(self, service):
+        """Have a deploy find that the certificate of the database server ends soon. Neither
+        ``service`` nor a request may notice.
         """
         (machine,) = self.hosts["database"]
         machine.ssh(
@@ -154,8 +156,12 @@ class Deployment:
         pid = f"systemctl show -P MainPID {service}"
         before = machine.ssh(pid)
         assert "certificate until" in self.make("check-limits").refused()
-        assert self.deploy().check().number("changed") == 3  # made, given to the server, and read
-        return before, machine.ssh(pid)
+        with Traffic(self.address, HOST) as traffic:
+            # made, given to the server, and read
+            assert self.deploy().check().number("changed") == 3
+            traffic.wait_for(20)
+        assert traffic.failures == []
+        assert machine.ssh(pid) == before
 
     def current(self, machine):
         """The release a host serves, from the folder its main process works in."""

@@ -107,11 +107,7 @@ def test_mysql_on_a_host_of_its_own_is_reached_in_tls_and_only_so(apart):
 
 
 def test_certificate_of_mysql_is_renewed_without_a_restart(apart):
-    with Traffic(apart.address, HOST) as traffic:
-        before, after = apart.renew_certificate("mysql")
-        traffic.wait_for(20)
-    assert before == after
-    assert traffic.failures == []
+    apart.renew_certificate_under_load("mysql")
 
 
 def test_power_loss_of_the_database_is_nothing_to_mend(apart):

@@ -26,7 +26,7 @@ options:
         less is not worth a restart. Of the server's files the wanted value itself is expected.
     type: list
     elements: str
-    default: [back_log, bind_address, open_files_limit]
+    default: []
   program:
     description:
       - The server's program. It is asked which of the wanted values its files have, as
@@ -80,7 +80,6 @@ UNITS = {"K": 1024, "M": 1024**2, "G": 1024**3}
 SWITCHES = {"ON": 1, "OFF": 0, "TRUE": 1, "FALSE": 0, "YES": 1, "NO": 0}
 READ_ONLY_VARIABLE = 1238
 UNKNOWN_VARIABLE = 1193
-AT_LEAST = ["back_log", "bind_address", "open_files_limit"]
 
 
 def comparable(value):
@@ -145,7 +144,7 @@ def main():
     module = AnsibleModule(
         argument_spec={
             "variables": {"type": "dict", "required": True},
-            "at_least": {"type": "list", "elements": "str", "default": AT_LEAST},
+            "at_least": {"type": "list", "elements": "str", "default": []},
             "program": {"type": "str"},
             "socket": SOCKET_OPTION,
         },
