@@ -74,6 +74,7 @@ ALL = (
     ours("pymysql", "request"),
     ours("mysqlclient", "request"),
     ours("pymysql", "transaction", as_generated=True),
+    ours("mysqlclient", "transaction", as_generated=True),
     Peer(
         name="sqlalchemy",
         title="django-db-connection-pool (SQLAlchemy's pool), gevent, pymysql",

@@ -255,25 +255,51 @@ on_reload = when_ready
 
 def post_worker_init(worker):
     """Say when a worker has loaded the application; Gunicorn only says when it begins to."""
-    if kind_of(type(worker)) == "gevent" and worker.cfg.workers > 1:
-        accept_while_busy()
+    if kind_of(type(worker)) == "gevent":
+        take_turns(worker)
     worker.log.info("Worker ready (pid: %s)", worker.pid)
 
 
-def accept_while_busy():
-    """Let this gevent worker take as many new clients in a turn of its loop as it has already.
+def take_turns(worker):
+    """Let this gevent worker serve its clients in turn, and take a new one after each request.
 
-    Where there are several workers Gunicorn makes that 1, so that none takes all clients. But a
-    turn serves everybody who is there already: of 100 keep-alive clients some had no first answer
-    after 4 s. With gevent's own 100 a worker that is idle takes a whole burst: of two workers one
-    had all 80 keep-alive clients, and the other nothing to do.
+    A greenlet goes on until it has to wait, and client and database are often quicker than it is:
+    it served up to a hundred requests of one client while the worker's others waited, and clients
+    that had no worker yet. Of those Gunicorn takes one in a turn of gevent's loop, which with many
+    clients is a long one. More in a turn is no cure: an idle worker would take a whole burst, and
+    leave the other workers nothing to do.
     """
+    from gevent import sleep
     from gunicorn.workers import ggevent
 
+    servers = []
+    its_own_hook = worker.cfg.post_request
+
     class Server(ggevent.StreamServer):
-        max_accept = property(lambda self: max(8, len(self.pool)), lambda self, ignored: None)
+        more = True  # the last look found a client; looking when there is none is not cheap
+
+        def start(self):
+            servers.append(self)
+            super().start()
+
+        def do_read(self):
+            client = super().do_read()
+            self.more = client is not None
+            return client
+
+        def take_one(self):
+            if self.more and self.started and not self.full() and (client := self.do_read()):
+                self.do_handle(*client)
+
+    def after_request(worker, request, environ, response):
+        its_own_hook(worker, request, environ, response)
+        for server in servers:
+            server.take_one()
+        if response is not None and not response.should_close():
+            sleep(1e-9)  # 0 only lets those run who are known to be ready, and looks for no others
 
     ggevent.StreamServer = Server
+    worker.cfg.set("post_request", after_request)
 
 
 def worker_exit(server, worker):

@@ -52,8 +52,8 @@ def test_errors_and_broken_peers_are_in_the_report(run: Run) -> None:
 
 def test_goals_say_reached_missed_and_not_measured(run: Run) -> None:
     verdicts = {v.goal: v.reached for v in goals.verdicts(run)}
-    assert verdicts["row, keep, pymysql: req/s against SQLAlchemy's pool >= 1.5"] is True
-    assert verdicts["row, new, pymysql: req/s against SQLAlchemy's pool >= 1.5"] is None
+    assert verdicts["ours-pymysql row, keep: req/s against SQLAlchemy's pool >= 1.5"] is True
+    assert verdicts["ours-pymysql row, new: req/s against SQLAlchemy's pool >= 1.5"] is None
     run.measurements.append(measurement("ours-pymysql", 2, 1, most_connections=41))
     verdicts = {v.goal: v.reached for v in goals.verdicts(run)}
     assert verdicts["most connections with MAX_CONNS 20 x 2: 40"] is False

@@ -1,11 +1,13 @@
-"""What makes a gevent worker fair: it takes new clients while it is busy with others."""
+"""What makes gevent workers fair: clients take turns, and new ones are taken meanwhile."""
 
 import os
 import shutil
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from http.client import HTTPConnection
 from pathlib import Path
 
@@ -16,13 +18,23 @@ from localserver.server import free_port
 
 PATIENCE = 30  # seconds
 
+#: Requests that a busy client sends at once, without waiting for an answer.
+AT_ONCE = 2000
+BUSY = b"GET / HTTP/1.1\r\nHost: test\r\n\r\n" * AT_ONCE
+
+#: Answers with the worker's pid and how many requests that worker had before; each takes a
+#: millisecond, and waits for nothing that gevent knows of.
 APPLICATION = """
-import gc
-from gevent.server import StreamServer
+import itertools
+import os
+from gevent import monkey
+
+sleep = monkey.get_original("time", "sleep")
+number = itertools.count()
 
 def application(environ, start_response):
-    servers = [each for each in gc.get_objects() if isinstance(each, StreamServer)]
-    body = b",".join(b"%d" % each.max_accept for each in servers)
+    sleep(0.001)
+    body = b"%d %d" % (os.getpid(), next(number))
     start_response("200 OK", [("Content-Length", str(len(body)))])
     return [body]
 """
@@ -59,23 +71,42 @@ def port(tmp_path: Path, template: Path) -> Iterator[int]:
         gunicorn.wait(PATIENCE)
 
 
-def test_a_worker_takes_as_many_clients_in_a_turn_as_it_has(port: int) -> None:
-    """So an idle one leaves most of a burst to the others, and a busy one takes all there is."""
-    clients = [HTTPConnection("127.0.0.1", port, timeout=PATIENCE) for _ in range(60)]
+class Client(HTTPConnection):
+    """One keep-alive connection to the application."""
 
-    def ask(client: HTTPConnection) -> int:
-        client.request("GET", "/")
-        return int(client.getresponse().read())
+    def __init__(self, port: int) -> None:
+        super().__init__("127.0.0.1", port, timeout=PATIENCE)
 
-    try:
-        assert ask(clients[0]) == 8
-        for client in clients:
-            ask(client)
-        # Of two workers one has at least half of them.
-        assert max(map(ask, clients)) >= len(clients) / 2
-    finally:
-        for client in clients:
-            client.close()
+    def ask(self) -> tuple[int, int]:
+        """The pid of the worker that answered, and how many requests it had before this one."""
+        self.request("GET", "/")
+        pid, number = self.getresponse().read().split()
+        return int(pid), int(number)
+
+
+@pytest.fixture
+def busy_workers(port: int) -> Iterator[set[int]]:
+    """The pids of both workers; each has a client whose next requests are all there already."""
+    with ExitStack() as stack:
+        clients: dict[int, Client] = {}
+        while len(clients) < 2:
+            client = stack.enter_context(closing(Client(port)))
+            clients[client.ask()[0]] = client
+        for client in clients.values():
+            client.sock.sendall(BUSY)
+            assert client.sock.recv(1)
+        yield set(clients)
+
+
+def test_a_busy_client_does_not_hold_up_the_others(busy_workers: set[int], port: int) -> None:
+    """Nor does it keep its worker from taking new ones, and each worker takes its part."""
+    with ExitStack() as stack:
+        clients = [stack.enter_context(closing(Client(port))) for _ in range(40)]
+        answers = [client.ask() for client in clients]
+    assert max(number for _, number in answers) < AT_ONCE
+    served_by = Counter(pid for pid, _ in answers)
+    assert set(served_by) == busy_workers
+    assert min(served_by.values()) >= len(clients) / 8
 
 
 def test_clients_are_told_apart(port: int) -> None:
