@@ -32,10 +32,10 @@ test-servers: .venv/servers  ## The pool on real MySQL and a newer MariaDB, fetc
 soak: .venv/drivers  ## Greenlets killed at random, 100,000 requests of each variant (15 minutes); ARGS="--seed 7"
 	@exec $(PY) -m tests.pool.soak $(ARGS)
 
-conformance: .venv/drivers  ## Django's own test suite: mysql_pool against stock; ARGS="--django 6.1" (half an hour)
+conformance: .venv/conformance  ## Django's own test suite: mysql_pool against stock; ARGS="--django 6.1" (half an hour)
 	$(PY) -m tests.conformance $(ARGS)
 
-conformance-core: .venv/drivers  ## The modules of it where a backend goes wrong first (minutes)
+conformance-core: .venv/conformance  ## The modules of it where a backend goes wrong first (minutes)
 	$(PY) -m tests.conformance --core $(ARGS)
 
 lint: $(READY)  ## ruff: lint and formatting
@@ -83,6 +83,11 @@ benchmarks/.venv/ready: benchmarks/pyproject.toml
 # Only the tests need the second driver, which is compiled, and both load generators.
 .venv/drivers: $(SOURCES)
 	@GROUPS_TO_INSTALL="dev drivers" ./bootstrap.sh hey wrk
+	@touch $(READY) $@
+
+# The program that tells the server of time zones.
+.venv/conformance: $(SOURCES)
+	@GROUPS_TO_INSTALL="dev drivers" ./bootstrap.sh mariadb-tzinfo-to-sql:mariadb-client
 	@touch $(READY) $@
 
 .venv/servers: $(SOURCES)

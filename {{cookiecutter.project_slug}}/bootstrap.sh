@@ -3,7 +3,8 @@
 # packages that are missing, with apt-get where that is allowed: as root, or with a sudo that asks
 # nothing. Otherwise it prints the one command and stops. Nothing else on the machine is changed.
 #
-#   ./bootstrap.sh [PROGRAM...]    also install the Debian packages of these programs (same name)
+#   ./bootstrap.sh [PROGRAM[:PACKAGE]...]    also install the Debian packages of these programs, of the
+#                                            same name if none is given
 #
 #   PYTHON=python3.13    the interpreter to use; else the first of python3, python3.14 ... 3.11
 #   VENV=.venv           where the environment goes
@@ -78,7 +79,7 @@ if printf '%s\n' "$requirements" | grep -q '^mysqlclient'; then
     fi
 fi
 for program in "$@"; do
-    if ! have "$program"; then need "$program"; fi
+    if ! have "${program%:*}"; then need "${program#*:}"; fi
 done
 
 if [ -n "$packages" ]; then

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -197,12 +198,12 @@ def database_server(flavour: str) -> Iterator[Server]:
 
 def _load_time_zones(server: Server) -> None:
     """Without them CONVERT_TZ() gives NULL, and Django's tests of time zones fail everywhere."""
-    folder = Path(server.programs.client).parent
-    for name in (f"{server.programs.flavour}-tzinfo-to-sql", "mysql_tzinfo_to_sql"):
-        program = folder / name
-        if program.exists():
-            done = subprocess.run(
-                [program, "/usr/share/zoneinfo"], capture_output=True, text=True, check=False
-            )
-            server.sql(done.stdout, "mysql")
-            return
+    names = (f"{server.programs.flavour}-tzinfo-to-sql", "mysql_tzinfo_to_sql")
+    places = os.pathsep.join((os.path.dirname(server.programs.client), os.environ["PATH"]))
+    program = next(filter(None, (shutil.which(name, path=places) for name in names)), None)
+    if program is None:
+        raise RunError(f"{names[0]} is needed, of Debian's mariadb-client")
+    made = subprocess.run([program, "/usr/share/zoneinfo"], stdout=subprocess.PIPE, text=True)
+    server.sql(made.stdout, "mysql")
+    if server.sql("SELECT CONVERT_TZ('2026-01-01', 'UTC', 'Europe/Rome')") == [["NULL"]]:
+        raise RunError(f"{program} made no time zones: tzdata is needed, in /usr/share/zoneinfo")
