@@ -41,6 +41,11 @@ def text(run: Run) -> str:
     return "\n".join(["**Goals**", "", *table(["goal", "measured", ""], rows)])
 
 
+def _as_generated(run: Run) -> list[str]:
+    """Those of `AS_GENERATED` that were measured; without them a run tells of the pool alone."""
+    return [peer for peer in AS_GENERATED if any(m.peer == peer for m in run.measurements)]
+
+
 def _value(run: Run, peer: str, cell: str, what: str) -> float:
     return run.value(peer, cell, what) or 0.0
 
@@ -59,7 +64,7 @@ def _elsewhere(run: Run) -> Iterable[Verdict]:
     cell = f"elsewhere/keep/{5 * BOUND}"
     goal = f"elsewhere, {5 * BOUND} clients: req/s against the best bounded peer >= 3.4"
     rivals = [peer for peer in BOUNDED if run.of(peer, cell)]
-    measured = [peer for peer in (*OURS, *AS_GENERATED) if run.of(peer, cell)]
+    measured = [peer for peer in (*OURS, *_as_generated(run)) if run.of(peer, cell)]
     if not rivals or not measured:
         yield Verdict(goal, "-", None)
         return
@@ -74,8 +79,9 @@ def _elsewhere(run: Run) -> Iterable[Verdict]:
 
 
 def _row(run: Run) -> Iterable[Verdict]:
+    same_driver = [p for p in (*OURS, *_as_generated(run)) if BY_NAME[p].driver == "pymysql"]
     for how in ("keep", "new"):
-        for peer in (OURS[0], AS_GENERATED[0]):
+        for peer in same_driver:
             yield _ratio(
                 f"{peer} row, {how}: req/s against SQLAlchemy's pool >= 1.5",
                 run.ratios(peer, "sqlalchemy", f"row/{how}/{2 * BOUND}"),
@@ -87,7 +93,7 @@ def _against_sync(run: Run) -> Iterable[Verdict]:
     # sync workers answer each request on a connection of its own, whatever the client asks for.
     for workload, how in (("row", "keep"), ("row", "new"), ("rows", "keep")):
         cell = f"{workload}/{how}/{2 * BOUND}"
-        for peers in (OURS, AS_GENERATED):
+        for peers in filter(None, (OURS, _as_generated(run))):
             best = max(peers, key=lambda peer: _value(run, peer, cell, "per_second"))
             yield _ratio(
                 f"{best} {workload}, {how}: req/s against sync + mysqlclient >= 1.05",
