@@ -99,11 +99,12 @@ def test_who_may_not_install_is_told_the_one_command(project: Path) -> None:
     os.chown(project, NOBODY, NOBODY)
     # The system's own Python: this one may lie where nobody can get to.
     python = "/usr/bin/python3"
-    done = bootstrap(project, "no-such-program", user=NOBODY, PATH="/usr/bin:/bin", PYTHON=python)
+    programs = ("no-such-program", "nor-this:its-package", "sh:is-there")
+    done = bootstrap(project, *programs, user=NOBODY, PATH="/usr/bin:/bin", PYTHON=python)
     assert done.returncode == 1
     (command,) = [line for line in done.stderr.splitlines() if "apt-get" in line]
     assert command.startswith("    sudo apt-get install -y --no-install-recommends ")
-    assert command.endswith(" no-such-program")
+    assert command.endswith(" no-such-program its-package")
     assert not (project / ".venv").exists()
 
 
