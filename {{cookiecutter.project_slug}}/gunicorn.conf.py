@@ -269,7 +269,7 @@ def take_turns(worker):
     clients is a long one. More in a turn is no cure: an idle worker would take a whole burst, and
     leave the other workers nothing to do.
     """
-    from gevent import sleep
+    from gevent import get_hub, getcurrent, sleep
     from gunicorn.workers import ggevent
 
     servers = []
@@ -291,10 +291,19 @@ def take_turns(worker):
             if self.more and self.started and not self.full() and (client := self.do_read()):
                 self.do_handle(*client)
 
+        def close(self):
+            # Whoever was taken and has not begun would ask the closed socket for its name, and be
+            # dropped.
+            if getcurrent() is not get_hub():
+                self.stop_accepting()
+                sleep(0)
+            super().close()
+
     def after_request(worker, request, environ, response):
         its_own_hook(worker, request, environ, response)
-        for server in servers:
-            server.take_one()
+        if worker.alive:  # else the next worker has more time for it
+            for server in servers:
+                server.take_one()
         if response is not None and not response.should_close():
             sleep(1e-9)  # 0 only lets those run who are known to be ready, and looks for no others
 

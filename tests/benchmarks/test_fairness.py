@@ -2,12 +2,16 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
+from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
 
@@ -40,14 +44,21 @@ def application(environ, start_response):
 """
 
 
+@dataclass(frozen=True)
+class Gunicorn:
+    """Two gevent workers with a copied gunicorn.conf.py."""
+
+    port: int
+    pid: int
+
+
 @pytest.fixture
-def port(tmp_path: Path, template: Path) -> Iterator[int]:
-    """Of a Gunicorn with a copied gunicorn.conf.py and two gevent workers."""
+def gunicorn(tmp_path: Path, template: Path) -> Iterator[Gunicorn]:
     shutil.copy(template / "gunicorn.conf.py", tmp_path)
     (tmp_path / "app.py").write_text(APPLICATION)
     port = free_port()
     with (tmp_path / "log").open("wb") as log:
-        gunicorn = subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-m", "gunicorn", "app", "--bind", f"127.0.0.1:{port}"],
             cwd=tmp_path,
             env={
@@ -65,10 +76,10 @@ def port(tmp_path: Path, template: Path) -> Iterator[int]:
         while (tmp_path / "log").read_text().count("Worker ready") < 2:
             assert time.monotonic() < deadline, (tmp_path / "log").read_text()
             time.sleep(0.02)  # Gunicorn tells only its log when its workers are ready
-        yield port
+        yield Gunicorn(port, process.pid)
     finally:
-        gunicorn.terminate()
-        gunicorn.wait(PATIENCE)
+        process.terminate()
+        process.wait(PATIENCE)
 
 
 class Client(HTTPConnection):
@@ -82,6 +93,11 @@ class Client(HTTPConnection):
         self.request("GET", "/")
         pid, number = self.getresponse().read().split()
         return int(pid), int(number)
+
+
+@pytest.fixture
+def port(gunicorn: Gunicorn) -> int:
+    return gunicorn.port
 
 
 @pytest.fixture
@@ -107,6 +123,30 @@ def test_a_busy_client_does_not_hold_up_the_others(busy_workers: set[int], port:
     served_by = Counter(pid for pid, _ in answers)
     assert set(served_by) == busy_workers
     assert min(served_by.values()) >= len(clients) / 8
+
+
+def test_a_reload_drops_nobody_who_was_taken(gunicorn: Gunicorn) -> None:
+    answered_by: set[int] = set()
+    reloaded = threading.Event()
+
+    def ask_until_reloaded() -> None:
+        while not reloaded.is_set():
+            with closing(Client(gunicorn.port)) as client:
+                answered_by.add(client.ask()[0])
+
+    with ThreadPoolExecutor(40) as pool:
+        asking = [pool.submit(ask_until_reloaded) for _ in range(40)]
+        try:
+            for number in (2, 4, 6):  # workers, the replaced ones too
+                deadline = time.monotonic() + PATIENCE
+                while len(answered_by) < number:
+                    assert time.monotonic() < deadline
+                    time.sleep(0.02)
+                os.kill(gunicorn.pid, signal.SIGHUP)
+                time.sleep(1.5)  # the old workers look once a second whether they are to end
+        finally:
+            reloaded.set()
+    assert [str(each.exception()) for each in asking if each.exception()] == []
 
 
 def test_clients_are_told_apart(port: int) -> None:
