@@ -35,6 +35,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils.functional import cached_property
 
 from . import drivers
+from .drivers.dates import quick_dates
 from .registry import Pool, pool_for
 from .session import Session
 
@@ -112,6 +113,7 @@ class DatabaseWrapper(mysql.DatabaseWrapper):
         read = _read.get(self.alias)
         if read is None or read.settings != self.settings_dict:
             parameters = super().get_connection_params()
+            parameters["conv"] = quick_dates(parameters["conv"], mysql.conversions)
             options = self.pool_options(parameters)
             for name in options:
                 parameters.pop(name, None)
