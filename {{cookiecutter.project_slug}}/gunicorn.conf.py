@@ -21,6 +21,7 @@ Django is never imported here: in this process it would be imported before geven
 """
 
 import contextlib
+import gc
 import os
 import sys
 from dataclasses import fields, replace
@@ -257,6 +258,7 @@ def post_worker_init(worker):
     """Say when a worker has loaded the application; Gunicorn only says when it begins to."""
     if kind_of(type(worker)) == "gevent":
         take_turns(worker)
+    collect_less()
     worker.log.info("Worker ready (pid: %s)", worker.pid)
 
 
@@ -309,6 +311,18 @@ def take_turns(worker):
 
     ggevent.StreamServer = Server
     worker.cfg.set("post_request", after_request)
+
+
+def collect_less():
+    """Leave what is loaded by now out of garbage collections, and have fewer of them.
+
+    One of everything holds up all clients of a gevent worker: 40 ms with Django alone. With 700
+    new objects between two of them the collector takes up to 5 % of a busy worker's time, and
+    hardly 1 % with 10,000, which take no megabyte.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000)
 
 
 def worker_exit(server, worker):

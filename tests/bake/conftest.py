@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +14,7 @@ REPOSITORY = Path(__file__).parents[2]
 sys.path.append(str(REPOSITORY / "tests"))
 
 from bake import environments  # noqa: E402 - importable only from here on
+from bake.gunicorns import Gunicorn  # noqa: E402
 
 
 @dataclass(frozen=True)
@@ -110,3 +111,17 @@ def python_for(
     made = environments.Made(tmp_path_factory.mktemp("environments"))
     may_make = "not full" not in request.config.option.markexpr
     return lambda project: made.python_for(project.folder, may_make=may_make)
+
+
+@pytest.fixture
+def gunicorn(tmp_path: Path) -> Iterator[Callable[..., Gunicorn]]:
+    """`gunicorn(*arguments, **environment)`, in tmp_path."""
+    running: list[Gunicorn] = []
+
+    def start(*arguments: str, **environment: str) -> Gunicorn:
+        running.append(Gunicorn(tmp_path, *arguments, **environment))
+        return running[-1]
+
+    yield start
+    for each in running:
+        each.stop()

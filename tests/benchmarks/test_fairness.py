@@ -1,152 +1,35 @@
-"""What makes gevent workers fair: clients take turns, and new ones are taken meanwhile."""
+"""The clients of the fairness benchmark, served by a server that treats them alike."""
 
-import os
-import shutil
-import signal
-import subprocess
-import sys
 import threading
-import time
-from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
-from dataclasses import dataclass
-from http.client import HTTPConnection
-from pathlib import Path
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from benchmarks import fairness
-from localserver.server import free_port
-
-PATIENCE = 30  # seconds
-
-#: Requests that a busy client sends at once, without waiting for an answer.
-AT_ONCE = 2000
-BUSY = b"GET / HTTP/1.1\r\nHost: test\r\n\r\n" * AT_ONCE
-
-#: Answers with the worker's pid and how many requests that worker had before; each takes a
-#: millisecond, and waits for nothing that gevent knows of.
-APPLICATION = """
-import itertools
-import os
-from gevent import monkey
-
-sleep = monkey.get_original("time", "sleep")
-number = itertools.count()
-
-def application(environ, start_response):
-    sleep(0.001)
-    body = b"%d %d" % (os.getpid(), next(number))
-    start_response("200 OK", [("Content-Length", str(len(body)))])
-    return [body]
-"""
 
 
-@dataclass(frozen=True)
-class Gunicorn:
-    """Two gevent workers with a copied gunicorn.conf.py."""
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"  # keep-alive
 
-    port: int
-    pid: int
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"ok")
+
+    def log_message(self, *_: object) -> None:
+        """Nothing for each request."""
 
 
 @pytest.fixture
-def gunicorn(tmp_path: Path, template: Path) -> Iterator[Gunicorn]:
-    shutil.copy(template / "gunicorn.conf.py", tmp_path)
-    (tmp_path / "app.py").write_text(APPLICATION)
-    port = free_port()
-    with (tmp_path / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "gunicorn", "app", "--bind", f"127.0.0.1:{port}"],
-            cwd=tmp_path,
-            env={
-                **os.environ,
-                "BUDGET_WORKER_CLASS": "gevent",
-                "BUDGET_WORKERS": "2",
-                # A TERM that meets a booting worker is lost; Gunicorn ends it after this time.
-                "BUDGET_GRACEFUL_TIMEOUT": "3",
-            },
-            stdout=log,
-            stderr=log,
-        )
-    try:
-        deadline = time.monotonic() + PATIENCE
-        while (tmp_path / "log").read_text().count("Worker ready") < 2:
-            assert time.monotonic() < deadline, (tmp_path / "log").read_text()
-            time.sleep(0.02)  # Gunicorn tells only its log when its workers are ready
-        yield Gunicorn(port, process.pid)
-    finally:
-        process.terminate()
-        process.wait(PATIENCE)
-
-
-class Client(HTTPConnection):
-    """One keep-alive connection to the application."""
-
-    def __init__(self, port: int) -> None:
-        super().__init__("127.0.0.1", port, timeout=PATIENCE)
-
-    def ask(self) -> tuple[int, int]:
-        """The pid of the worker that answered, and how many requests it had before this one."""
-        self.request("GET", "/")
-        pid, number = self.getresponse().read().split()
-        return int(pid), int(number)
-
-
-@pytest.fixture
-def port(gunicorn: Gunicorn) -> int:
-    return gunicorn.port
-
-
-@pytest.fixture
-def busy_workers(port: int) -> Iterator[set[int]]:
-    """The pids of both workers; each has a client whose next requests are all there already."""
-    with ExitStack() as stack:
-        clients: dict[int, Client] = {}
-        while len(clients) < 2:
-            client = stack.enter_context(closing(Client(port)))
-            clients[client.ask()[0]] = client
-        for client in clients.values():
-            client.sock.sendall(BUSY)
-            assert client.sock.recv(1)
-        yield set(clients)
-
-
-def test_a_busy_client_does_not_hold_up_the_others(busy_workers: set[int], port: int) -> None:
-    """Nor does it keep its worker from taking new ones, and each worker takes its part."""
-    with ExitStack() as stack:
-        clients = [stack.enter_context(closing(Client(port))) for _ in range(40)]
-        answers = [client.ask() for client in clients]
-    assert max(number for _, number in answers) < AT_ONCE
-    served_by = Counter(pid for pid, _ in answers)
-    assert set(served_by) == busy_workers
-    assert min(served_by.values()) >= len(clients) / 8
-
-
-def test_a_reload_drops_nobody_who_was_taken(gunicorn: Gunicorn) -> None:
-    answered_by: set[int] = set()
-    reloaded = threading.Event()
-
-    def ask_until_reloaded() -> None:
-        while not reloaded.is_set():
-            with closing(Client(gunicorn.port)) as client:
-                answered_by.add(client.ask()[0])
-
-    with ThreadPoolExecutor(40) as pool:
-        asking = [pool.submit(ask_until_reloaded) for _ in range(40)]
-        try:
-            for number in (2, 4, 6):  # workers, the replaced ones too
-                deadline = time.monotonic() + PATIENCE
-                while len(answered_by) < number:
-                    assert time.monotonic() < deadline
-                    time.sleep(0.02)
-                os.kill(gunicorn.pid, signal.SIGHUP)
-                time.sleep(1.5)  # the old workers look once a second whether they are to end
-        finally:
-            reloaded.set()
-    assert [str(each.exception()) for each in asking if each.exception()] == []
+def port() -> Iterator[int]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        serving = threading.Thread(target=server.serve_forever)
+        serving.start()
+        yield server.server_address[1]
+        server.shutdown()
+        serving.join()
 
 
 def test_clients_are_told_apart(port: int) -> None:
