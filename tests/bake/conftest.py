@@ -14,7 +14,7 @@ REPOSITORY = Path(__file__).parents[2]
 sys.path.append(str(REPOSITORY / "tests"))
 
 from bake import environments  # noqa: E402 - importable only from here on
-from bake.gunicorns import Gunicorn  # noqa: E402
+from bake.gunicorns import Gunicorn  # noqa: E402 - the same
 
 
 @dataclass(frozen=True)
