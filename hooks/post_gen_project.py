@@ -18,8 +18,8 @@ def main() -> None:
     os.unlink(__file__)  # cookiecutter leaves its rendered copy behind
     project = Path.cwd()
     # The shell's directory; cookiecutter's own is the template now.
-    start = Path(os.environ.get("PWD", "/"))
-    folder = project.relative_to(start) if project.is_relative_to(start) else project
+    start = os.environ.get("PWD")  # only shells set it
+    folder = project.relative_to(start) if start and project.is_relative_to(start) else project
     budget = plan(load("budget.toml", environ={}))
     print(f"\n{summary_text(budget, Paint(wants_colour(sys.stdout)))}")
     print(f"\nNext:\n  cd {shlex.quote(str(folder))}\n  make run\n  make test\n")

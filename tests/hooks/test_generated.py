@@ -39,6 +39,9 @@ def test_the_next_commands_start_where_the_person_is(
     assert "  cd 'my projects/my_project'\n" in inside.stdout
     outside = workplace.cookiecutter(repository, "-o", str(workplace.base / "elsewhere"))
     assert f"  cd {workplace.base}/elsewhere/my_project\n" in outside.stdout
+    workplace.environ = {"PWD": ""}  # only shells say where they are
+    nowhere = workplace.cookiecutter(repository, "-o", "third")
+    assert f"  cd {workplace.out}/third/my_project\n" in nowhere.stdout
 
 
 @pytest.mark.parametrize("workers", ["2", "0"])

@@ -55,7 +55,7 @@ class Workplace:
         return subprocess.run(
             [sys.executable, "-m", module, *arguments],
             cwd=options.pop("cwd", self.out),
-            env=environ,
+            env={name: value for name, value in environ.items() if value},  # "": not set
             capture_output=True,
             text=True,
             check=False,
