@@ -38,6 +38,7 @@ Mutex = _mutex()
 
 if patched():
     import gevent
+    from gevent.util import wrap_errors
     from greenlet import getcurrent as current
 
     def is_dead(owner) -> bool:
@@ -57,6 +58,15 @@ if patched():
         # Thread.start() waits until the thread runs. A caller that is killed in that moment leaves
         # half of its work undone, and gevent 26.9 keeps it, with all of its stack, for ever.
         gevent.spawn(function, *args)
+
+    def in_thread(function, *args, **kwargs):
+        """Call ``function``, which would block the hub, in a thread of the hub's pool."""
+        # An exception that is raised in there is also printed, whoever catches it here.
+        quiet = wrap_errors(Exception, function)
+        result = gevent.get_hub().threadpool.apply(quiet, args, kwargs)
+        if isinstance(result, Exception):
+            raise result
+        return result
 else:
     current = threading.current_thread
 
@@ -75,3 +85,7 @@ else:
         """Run ``function`` beside the caller, in a daemon thread of its own."""
         name = function.__qualname__
         threading.Thread(target=function, args=args, name=name, daemon=True).start()
+
+    def in_thread(function, *args, **kwargs):
+        """Call ``function``: a thread blocks nobody but itself."""
+        return function(*args, **kwargs)

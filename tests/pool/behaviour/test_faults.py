@@ -7,7 +7,7 @@ import threading
 from contextlib import suppress
 
 import pytest
-from django.db import OperationalError, connection, transaction
+from django.db import OperationalError, connection, connections, transaction
 from scene import (
     DRIVER,
     PASSWORD,
@@ -66,6 +66,14 @@ def test_a_missing_server_is_an_error_for_each_request_and_soon(use, new_server)
     assert run("SELECT 1") == ((1,),)
     end_request()
     whole_again()
+
+
+def test_a_connection_that_is_refused_is_an_error_and_nothing_is_printed(use, tmp_path, capfd):
+    use()
+    connections.databases["default"]["HOST"] = str(tmp_path / "nobody.sock")
+    with pytest.raises(OperationalError):
+        run("SELECT 1")
+    assert capfd.readouterr() == ("", "")
 
 
 def test_wait_timeout_passes_unnoticed(use, new_server):
@@ -329,8 +337,6 @@ def test_a_server_that_accepts_and_never_answers_is_an_error(use, tmp_path):
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(path)
     listener.listen()
-    from django.db import connections
-
     use(POOL_TIMEOUT=1, connect_timeout=1)
     connections.databases["default"]["HOST"] = path
     connection.close()

@@ -15,7 +15,7 @@ from MySQLdb.constants import CR
 from MySQLdb.cursors import Cursor as DriverCursor
 from MySQLdb.cursors import SSCursor
 
-from ..concurrency import patched
+from ..concurrency import in_thread, patched
 from . import PhysicalConnection
 
 Error = MySQLdb.Error
@@ -42,16 +42,12 @@ def connect(parameters: dict) -> "Connection":
     ``read_timeout`` is kept by the wait in the hub when there is one, and by the C library.
     """
     parameters = {"connect_timeout": 10, "autocommit": True, **parameters}
-    if not COOPERATIVE:
-        connection = Connection(**parameters)
-        connection.duplicate_socket()
-        return connection
-    # The C library keeps it as well: an answer that is cut off in the middle blocks all of the
-    # process until then.
-    wait = parameters.get("read_timeout")
-    connection = get_hub().threadpool.apply(Connection, kwds=parameters)
+    connection = in_thread(Connection, **parameters)
     connection.duplicate_socket()  # not in that thread, whose sockets would wait in its own hub
-    connection.wait_in_the_hub(wait)
+    if COOPERATIVE:
+        # The C library keeps the timeout as well: an answer that is cut off in the middle blocks
+        # all of the process until then.
+        connection.wait_in_the_hub(parameters.get("read_timeout"))
     return connection
 
 

@@ -3,10 +3,9 @@
 import contextlib
 import os
 import socket
-import ssl
 import struct
 import sys
-from functools import cache, lru_cache
+from functools import lru_cache
 
 import pymysql
 from pymysql import connections, cursors, err
@@ -14,7 +13,7 @@ from pymysql.connections import Connection as DriverConnection
 from pymysql.constants import COMMAND, SERVER_STATUS
 from pymysql.protocol import FieldDescriptorPacket
 
-from . import PhysicalConnection, wait_for_end
+from . import PhysicalConnection, tls, wait_for_end
 
 COM_RESET_CONNECTION = 0x1F
 BEGIN = struct.pack("<iB", len("BEGIN") + 1, COMMAND.COM_QUERY) + b"BEGIN"
@@ -52,12 +51,13 @@ def column(data: bytes, encoding: str) -> FieldDescriptorPacket:
 def connect(parameters: dict) -> "Connection":
     """Open a connection, or raise PyMySQL's ``OperationalError``.
 
-    ``connect_timeout`` (seconds) covers the handshake too: PyMySQL itself applies it to the
-    TCP connect only, and a server that accepts and never answers would be waited for for ever.
+    ``connect_timeout`` (seconds) covers the handshakes too, TLS's and MySQL's: PyMySQL itself
+    applies it to the TCP connect only, and would wait for ever for a server that accepts and never
+    answers.
     """
     connection = Connection(**parameters, defer_connect=True, autocommit=True)
-    read_timeout = connection._read_timeout
-    connection._read_timeout = connection.connect_timeout
+    timeouts = connection._read_timeout, connection._write_timeout
+    connection._read_timeout = connection._write_timeout = connection.connect_timeout
     try:
         connection.connect()
     except BaseException:
@@ -67,26 +67,18 @@ def connect(parameters: dict) -> "Connection":
             wait_for_end(dropped, 1)
             dropped.close()
         raise
-    connection._read_timeout = read_timeout
+    connection._read_timeout, connection._write_timeout = timeouts
     return connection
 
 
 class Connection(PhysicalConnection, DriverConnection):
     """A PyMySQL connection that knows whether its protocol is idle."""
 
-    _tls_contexts: dict[str, ssl.SSLContext] = {}  # noqa: RUF012 - shared on purpose
     _dropped: socket.socket | None = None
     _begin_with_next = False
 
     def _create_ssl_ctx(self, sslp):
-        # PyMySQL 1.2 loads the whole CA store into a new context for every connection, also when
-        # the server offers no TLS: 18-24 ms in which nothing else in the worker runs.
-        if isinstance(sslp, ssl.SSLContext):
-            return sslp
-        key = repr(sorted(sslp.items(), key=repr))
-        if key not in self._tls_contexts:
-            self._tls_contexts[key] = super()._create_ssl_ctx(sslp)
-        return self._tls_contexts[key]
+        return tls.Handshakes(tls.shared_context(sslp, super()._create_ssl_ctx))
 
     # -- statements ------------------------------------------------------------------------
 
@@ -194,7 +186,7 @@ class Connection(PhysicalConnection, DriverConnection):
                 self._dropped = socket.socket(fileno=os.dup(self._sock.fileno()))
         super()._force_close()
         if self.ssl:
-            forget_tls_errors()
+            tls.forget_errors()
 
     def hang_up(self) -> socket.socket | None:
         """Say COM_QUIT if the protocol is idle, close, and return the socket to watch."""
@@ -211,22 +203,3 @@ class Connection(PhysicalConnection, DriverConnection):
         if self._sock is not None:
             os.close(self._sock.detach())
         self._sock = self._rfile = None
-
-
-@cache
-def _context() -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    context.maximum_version = ssl.TLSVersion.TLSv1_2  # no key is made: 0.04 ms instead of 0.3
-    return context
-
-
-def forget_tls_errors() -> None:
-    """Empty OpenSSL's queue of errors, which all connections of a thread share.
-
-    Python 3.13.5 and 3.14 leave a socket's EPIPE or ECONNRESET in it, and the next read of another
-    connection that has to wait fails with that error. A handshake begins with emptying it; this one
-    is with nobody.
-    """
-    with contextlib.suppress(ssl.SSLError):
-        _context().wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO()).do_handshake()
