@@ -6,7 +6,7 @@ With BENCH_CA, a file of the authority that signed the server's certificate, onl
 measured, with TLS.
 
 Prints JSON. CPU is that of the process: neither other programs nor the database server count. What
-is compared takes turns, and the least of many short blocks counts, because noise only ever adds.
+is compared takes turns.
 """
 
 from gevent import monkey
@@ -26,11 +26,12 @@ from django.db import connection, connections  # noqa: E402
 
 BLOCKS = 30
 OPERATIONS = 100  # in one block
+PAIRS, FEW = 750, 4
 CONNECTS = 20
 
 
 def compared(**operations):
-    """Microseconds of CPU of each operation."""
+    """Microseconds of CPU of each operation: the least of its blocks, because noise only adds."""
     seen = {name: [] for name in operations}
     for block in range(BLOCKS + 2):
         gc.collect()
@@ -70,30 +71,46 @@ def release():
 def borrowed_and_kept():
     """The same query on a connection from the pool, and on one that is simply kept.
 
-    "kept" is the same session between ``hold()`` and ``let_go()``; the loop is the same for both,
-    so a block of each is timed in turn.
+    "kept" is the same session between ``hold()`` and ``let_go()``. The two differ by less than
+    this machine does from one second to the next, so few queries of the one and few of the other
+    take turns, very often, and the medians are compared.
     """
     seen = {}
     for name, query in QUERIES.items():
-        query()
-        session = connection.connection
-        times = {"borrowed": [], "kept": []}
-        for _ in range(BLOCKS):
-            times["borrowed"].append(compared_block(query))
-            session.hold()
-            times["kept"].append(compared_block(query))
-            session.let_go()
-        borrowed, kept = min(times["borrowed"]), min(times["kept"])
-        seen[f"{name}, borrowed"] = {"us": borrowed, "kept us": kept, "ratio": borrowed / kept}
+        turns = {"borrowed": borrowed, "kept": kept}
+        times = {how: [] for how in turns}
+        for pair in range(PAIRS):
+            for how in list(turns)[:: -1 if pair % 2 else 1]:
+                times[how].append(turns[how](query))
+        medians = {how: statistics.median(values) for how, values in times.items()}
+        seen[f"{name}, borrowed"] = {
+            "us": medians["borrowed"],
+            "kept us": medians["kept"],
+            "ratio": medians["borrowed"] / medians["kept"],
+        }
     return seen
 
 
-def compared_block(operation):
-    """Microseconds of CPU of one operation, over one block."""
-    begun = time.process_time()
-    for _ in range(OPERATIONS):
+def borrowed(query):
+    query()  # as untimed as in `kept`, where it takes the connection
+    return few(query)
+
+
+def kept(query):
+    session = connection.connection
+    session.hold()
+    query()
+    microseconds = few(query)
+    session.let_go()
+    return microseconds
+
+
+def few(operation):
+    """Microseconds of CPU of one operation, over a few."""
+    begun = time.process_time_ns()
+    for _ in range(FEW):
         operation()
-    return (time.process_time() - begun) / OPERATIONS * 1e6
+    return (time.process_time_ns() - begun) / FEW / 1000
 
 
 def hub_blocked():
