@@ -5,7 +5,8 @@ import os
 import socket
 import struct
 import sys
-from functools import lru_cache
+import weakref
+from functools import lru_cache, partial
 
 import pymysql
 from pymysql import connections, cursors, err
@@ -78,7 +79,9 @@ class Connection(PhysicalConnection, DriverConnection):
     _begin_with_next = False
 
     def _create_ssl_ctx(self, sslp):
-        return tls.Handshakes(tls.shared_context(sslp, super()._create_ssl_ctx))
+        context = tls.shared_context(sslp, super()._create_ssl_ctx)
+        # A proxy, because a cycle would wait for a garbage collection.
+        return tls.Handshakes(context, take_over=partial(setattr, weakref.proxy(self), "_sock"))
 
     # -- statements ------------------------------------------------------------------------
 

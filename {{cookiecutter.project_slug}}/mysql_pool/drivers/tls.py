@@ -28,19 +28,24 @@ class Handshakes:
 
     A handshake is 1.5 ms of arithmetic (more with a chain of certificates), nearly all of it
     without Python's lock: in another thread it lets the hub go on.
+
+    ``take_over`` is called with the TLS socket before its handshake.
     """
 
-    def __init__(self, context: ssl.SSLContext):
-        self._context = context
+    def __init__(self, context: ssl.SSLContext, take_over):
+        self._context, self._take_over = context, take_over
 
     def wrap_socket(self, sock, server_hostname=None) -> ssl.SSLSocket:
         """As ``SSLContext.wrap_socket``."""
-        cooperative = patched("ssl")
         sock = self._context.wrap_socket(
-            sock, server_hostname=server_hostname, do_handshake_on_connect=not cooperative
+            sock, server_hostname=server_hostname, do_handshake_on_connect=False
         )
-        if cooperative:
+        # The file has left the plain socket; who closes after a failure has to have this one.
+        self._take_over(sock)
+        if patched("ssl"):
             _shake_hands(sock)
+        else:
+            sock.do_handshake()
         return sock
 
 
