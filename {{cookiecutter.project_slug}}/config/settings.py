@@ -119,7 +119,8 @@ def database() -> dict[str, Any]:
     }
     # Gunicorn's workers get the request deadline. Unset elsewhere: a migration may take long.
     if os.environ.get("DB_READ_TIMEOUT"):
-        config["OPTIONS"]["read_timeout"] = int(one_of("DB_READ_TIMEOUT", "", "[1-9][0-9]*"))
+        seconds = int(one_of("DB_READ_TIMEOUT", "", "[1-9][0-9]*"))
+        config["OPTIONS"] |= {"read_timeout": seconds, "write_timeout": seconds}
     if certificate := os.environ.get("DB_SSL_CA"):
         config["OPTIONS"]["ssl"] = {"ca": certificate}
 {%- if cookiecutter.db_driver == 'mysqlclient' %}

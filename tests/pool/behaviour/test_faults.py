@@ -2,6 +2,7 @@
 
 import os
 import random
+import signal
 import socket
 import threading
 from contextlib import suppress
@@ -204,6 +205,21 @@ def test_a_read_timeout_ends_the_statement_at_the_server(use, seen):
         run("SELECT SLEEP(30)")
     end_request()
     eventually(lambda: seen.running("SLEEP(30)") == 0)
+
+
+def test_a_write_timeout_ends_the_wait_for_a_server_that_does_not_read(use, new_server):
+    own = new_server()
+    use(own, MAX_CONNS=2, write_timeout=1)
+    run("SELECT 1")
+    end_request()
+    os.kill(own.pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(OperationalError):
+            run("SELECT LENGTH(%s)", ["x" * 8_000_000])  # more than fits into the socket
+    finally:
+        os.kill(own.pid, signal.SIGCONT)
+    end_request()
+    whole_again(2)
 
 
 @in_greenlets
