@@ -209,16 +209,10 @@ class TestAProject:
         assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.full
 @pytest.mark.server
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize(
-    "combination",
-    [
-        PAIRWISE[0],
-        *(pytest.param(each, marks=pytest.mark.full) for each in PAIRWISE[1:]),
-    ],
-    ids="-".join,
-)
+@pytest.mark.parametrize("combination", PAIRWISE, ids="-".join)
 def test_a_project_passes_its_own_tests(bake, python_for, combination):
     project = bake(**named(combination))
     done = project.run("-m", "pytest", "-q", "-p", "no:cacheprovider", python=python_for(project))

@@ -97,6 +97,7 @@ def test_every_way_a_request_can_fail_counts() -> None:
     assert (outcome.failed, outcome.seconds, outcome.p99) == (15, 2.0, 0.002)
 
 
+@pytest.mark.full
 @pytest.mark.server
 @pytest.mark.skipif(not shutil.which("wrk"), reason="needs wrk, which `make bench` installs")
 def test_a_tiny_run_compares_two_peers_and_reports_the_one_that_breaks(tmp_path: Path) -> None:

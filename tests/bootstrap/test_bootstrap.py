@@ -51,6 +51,7 @@ def bootstrap(
     )
 
 
+@pytest.mark.full
 def test_it_makes_an_environment_with_the_groups_of_groups(project: Path) -> None:
     done = bootstrap(project)
     assert done.returncode == 0, done.stderr
@@ -59,6 +60,7 @@ def test_it_makes_an_environment_with_the_groups_of_groups(project: Path) -> Non
     assert subprocess.run([python, "-c", "import pip"], check=False).returncode == 0
 
 
+@pytest.mark.full
 def test_an_environment_whose_python_is_gone_is_made_anew(project: Path) -> None:
     assert bootstrap(project).returncode == 0
     python = project / ".venv" / "bin" / "python"
@@ -68,6 +70,7 @@ def test_an_environment_whose_python_is_gone_is_made_anew(project: Path) -> None
     assert subprocess.run([python, "-c", "import pip"], check=False).returncode == 0
 
 
+@pytest.mark.full
 def test_an_environment_that_works_is_kept(project: Path) -> None:
     assert bootstrap(project).returncode == 0
     (project / ".venv" / "mine").touch()

@@ -11,7 +11,7 @@ import pytest
 
 TEMPLATE = Path(__file__).resolve().parents[2] / "{{cookiecutter.project_slug}}"
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.full, pytest.mark.timeout(120)]
 
 
 def test_what_fits_is_planned_for_the_hosts_of_the_inventory(inventory, plan_of):

@@ -5,6 +5,8 @@ import re
 
 import pytest
 
+pytestmark = pytest.mark.full
+
 FIND = {
     "ansible.builtin.include_role": {
         "name": "django_budget.deploy.application",

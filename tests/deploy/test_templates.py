@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+pytestmark = pytest.mark.full
+
 ROLES = Path(__file__).resolve().parents[2] / "ansible/roles"
 PLACES = {
     "database": {"server.cnf": "server.cnf.j2", "unit.conf": "unit.conf.j2"},

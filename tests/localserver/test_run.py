@@ -20,7 +20,7 @@ from localserver import processes
 from localserver.serve import next_free_port
 from localserver.server import Server
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.full, pytest.mark.server]
 
 TEMPLATE = Path(__file__).parents[2] / "{{cookiecutter.project_slug}}"
 RUN = [sys.executable, "-m", "localserver", "run", "--name", "shop", "--"]

@@ -56,6 +56,7 @@ def test_a_connection_too_many_is_named(report):
     assert soak.failures(report) == ["the server saw 11 connections, 10 allowed"]
 
 
+@pytest.mark.full
 @pytest.mark.server
 def test_a_small_one_runs_to_its_end():
     done = subprocess.run(
