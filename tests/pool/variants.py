@@ -6,6 +6,7 @@ gevent has to patch before anything else is imported, and Django binds one drive
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -41,13 +42,17 @@ def behaviour(variant: Variant, **environment: str) -> subprocess.CompletedProce
     options = ["-q", "--no-header", "-W", "ignore::pytest.PytestUnraisableExceptionWarning"]
     options += ["--timeout", "120"]  # sooner than the caller's own: it says which one hangs
     plugins = ["-p", "no:cacheprovider", "-p", "no:django"]
-    return subprocess.run(
-        [sys.executable, "-c", program, *options, *plugins, str(BEHAVIOUR)],
-        env=os.environ
-        | {"POOL_DRIVER": variant.driver, "POOL_RELEASE": variant.release}
-        | environment,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        check=False,
-    )
+    # A folder of its own, or pytest at its end would remove those of earlier runs: gevent's
+    # os.close() leaves a directory open until the loop turns, which it does not then, and thousands
+    # of them are "Too many open files".
+    with tempfile.TemporaryDirectory(prefix="pool-") as folder:
+        return subprocess.run(
+            [sys.executable, "-c", program, *options, *plugins, "--basetemp", folder, BEHAVIOUR],
+            env=os.environ
+            | {"POOL_DRIVER": variant.driver, "POOL_RELEASE": variant.release}
+            | environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )

@@ -73,10 +73,11 @@ class Load:
             self._greenlets.add(one)
             one.link(running.discard)
             one.link(self._free_seat)
-            if fate.startswith("killed"):
-                gevent.spawn_later(delay, one.kill, block=False)
-            if fate == "killed twice":
-                gevent.spawn_later(delay + pause, one.kill, block=False)
+            moments = {"killed": [delay], "killed twice": [delay, delay + pause]}.get(fate, [])
+            for moment in moments:
+                killer = gevent.spawn_later(moment, one.kill, block=False)
+                running.add(killer)  # it holds the request, maybe longer than that runs
+                killer.link(running.discard)
         gevent.joinall(list(running))
         try:
             self._check_writes()

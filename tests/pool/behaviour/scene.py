@@ -127,6 +127,13 @@ class Seen:
             self._one(f"SELECT COUNT(*) FROM information_schema.processlist WHERE user='{USER}'")
         )
 
+    def alone(self):
+        """Is no other administrator's connection left?"""
+        return not self._rows(
+            "SELECT id FROM information_schema.processlist "
+            f"WHERE user='{self.server.administrator}' AND id != CONNECTION_ID()"
+        )
+
     def ids(self):
         rows = self.server.sql(f"SELECT id FROM information_schema.processlist WHERE user='{USER}'")
         return [row[0] for row in rows]

@@ -337,7 +337,7 @@ def test_the_hub_runs_while_the_server_works(use):
     ticker = gevent.spawn(tick)
     run("SELECT SLEEP(0.5)")
     ticker.kill()
-    assert len(ticks) > 50
+    assert len(ticks) > 10  # of about 100; none, if the hub were held
 
 
 @in_transaction_mode
