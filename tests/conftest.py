@@ -25,6 +25,11 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 SERVER_OPTIONS = {"max_connections": "60", "innodb_buffer_pool_size": "64M"}
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest begins first, or it would end alone, with the other process idle."""
+    items.sort(key=lambda item: item.get_closest_marker("first") is None)
+
+
 @pytest.fixture(scope="session")
 def template() -> Path:
     """The folder cookiecutter renders."""

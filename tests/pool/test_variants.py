@@ -11,7 +11,10 @@ from tests.pool.variants import FULL, QUICK, Variant, behaviour
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     ("concurrency", "driver", "release"),
-    [*QUICK, *(pytest.param(*variant, marks=pytest.mark.full) for variant in FULL)],
+    [
+        *(pytest.param(*variant, marks=pytest.mark.first) for variant in QUICK),
+        *(pytest.param(*variant, marks=pytest.mark.full) for variant in FULL),
+    ],
 )
 def test_the_pool_behaves(concurrency, driver, release):
     if driver == "mysqlclient" and find_spec("MySQLdb") is None:

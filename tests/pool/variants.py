@@ -4,6 +4,7 @@ gevent has to patch before anything else is imported, and Django binds one drive
 """
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -46,13 +47,21 @@ def behaviour(variant: Variant, **environment: str) -> subprocess.CompletedProce
     # os.close() leaves a directory open until the loop turns, which it does not then, and thousands
     # of them are "Too many open files".
     with tempfile.TemporaryDirectory(prefix="pool-") as folder:
-        return subprocess.run(
-            [sys.executable, "-c", program, *options, *plugins, "--basetemp", folder, BEHAVIOUR],
+        command = [sys.executable, "-c", program, *options, *plugins, "--basetemp", folder]
+        session = subprocess.Popen(
+            [*command, BEHAVIOUR],
             env=os.environ
             | {"POOL_DRIVER": variant.driver, "POOL_RELEASE": variant.release}
             | environment,
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            check=False,
         )
+        try:
+            told = session.communicate()[0]
+        except BaseException as error:  # it has to end the servers that it started
+            if not isinstance(error, KeyboardInterrupt):  # which it got as well
+                session.send_signal(signal.SIGINT)
+            session.communicate()
+            raise
+    return subprocess.CompletedProcess(command, session.returncode, told)

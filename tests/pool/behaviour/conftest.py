@@ -1,5 +1,6 @@
 """The fixtures of the pool's tests; see scene.py for what they use."""
 
+import signal
 import sys
 from pathlib import Path
 
@@ -9,6 +10,14 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from django.db import connection, connections
 from scene import DATABASE, DRIVER, PASSWORD, RELEASE, USER, Seen, eventually, run
+
+from mysql_pool.concurrency import patched
+
+if patched():
+    import gevent
+
+    # Python would raise it in whatever greenlet runs, and a test's "thread" would swallow it.
+    gevent.signal_handler(signal.SIGINT, gevent.getcurrent().throw, KeyboardInterrupt)
 
 
 @pytest.fixture
