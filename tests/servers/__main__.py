@@ -38,7 +38,8 @@ def main() -> int:
 def _session(folder: Path, tests: list[str]) -> bool:
     """Did these tests pass on the server whose programs are in ``folder``?"""
     # Two at a time, each on a server of its own.
-    command = [sys.executable, "-m", "pytest", "-v", "--no-header", "-n", "2", *tests]
+    at_a_time = ["-n", "2", "--dist", "worksteal"]
+    command = [sys.executable, "-m", "pytest", "-v", "--no-header", *at_a_time, *tests]
     environment = os.environ | {"LOCALSERVER_BIN": str(folder)}
     with subprocess.Popen(command, cwd=REPOSITORY, env=environment) as session:
         try:
