@@ -33,7 +33,7 @@ FULL = [
 ]
 
 
-def behaviour(variant: Variant, **environment: str) -> subprocess.CompletedProcess[str]:
+def behaviour(variant: Variant) -> subprocess.CompletedProcess[str]:
     """The outcome of all tests in `behaviour/`; standard output and error are in ``stdout``."""
     patch = ""
     if variant.concurrency == "gevent":
@@ -50,9 +50,7 @@ def behaviour(variant: Variant, **environment: str) -> subprocess.CompletedProce
         command = [sys.executable, "-c", program, *options, *plugins, "--basetemp", folder]
         session = subprocess.Popen(
             [*command, BEHAVIOUR],
-            env=os.environ
-            | {"POOL_DRIVER": variant.driver, "POOL_RELEASE": variant.release}
-            | environment,
+            env=os.environ | {"POOL_DRIVER": variant.driver, "POOL_RELEASE": variant.release},
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

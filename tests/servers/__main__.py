@@ -9,11 +9,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from .fetch import SERVERS, programs
+
 REPOSITORY = Path(__file__).parents[2]
-sys.path.insert(0, str(REPOSITORY / "{{cookiecutter.project_slug}}"))
-
-from .fetch import SERVERS, programs  # noqa: E402 - finds the template's packages from here on
-
 #: One of each driver: what differs between servers differs in the drivers' protocols.
 CHOSEN = ["tests/pool/test_variants.py", "-k", "gevent and transaction"]
 FULL = ["tests/pool/test_variants.py", "tests/localserver"]
