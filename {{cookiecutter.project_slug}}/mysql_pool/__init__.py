@@ -5,8 +5,9 @@ Under gevent, threads and in single-threaded programs alike. Copy this folder be
 and PyMySQL or mysqlclient; under gevent ``wsgi.py`` has to patch before anything else is imported.
 
 The way of a statement: ``base`` (Django's wrapper) -> ``session`` (when is a connection needed?)
--> ``pool`` (which one?) -> ``drivers`` (PyMySQL, mysqlclient) -> server. ``pinning`` has the rules
-that keep a connection with its session.
+-> ``pool`` (which one?) -> ``drivers`` (PyMySQL, mysqlclient) -> server. ``answers`` knows what an
+answer of the server means, ``rules`` what the text of a statement tells, ``drivers.contract`` what
+a driver has to offer.
 """
 
 from contextlib import contextmanager
@@ -20,8 +21,9 @@ __all__ = ["close_connection", "close_pool", "pinned", "stats"]
 def pinned(using: str = "default"):
     """Keep one connection for all statements in the block.
 
-    For state that the rules of ``pinning`` cannot see; afterwards the connection goes back to the
-    pool. Nested blocks count. ``using`` is a database alias.
+    For state that nobody can see; afterwards the connection is reset and goes back to the pool,
+    unless something before the block has pinned it already. Nested blocks count. ``using`` is a
+    database alias.
     """
     from django.db import connections
 

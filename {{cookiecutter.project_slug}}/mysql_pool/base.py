@@ -22,32 +22,48 @@ OPTIONS (beside the driver's own keys; connections and seconds):
 ``CONN_MAX_AGE`` is the longest life of a connection. 0, Django's default, does not mean "none" here
 but "not set": 600 s. ``None`` is no limit. ``CONN_HEALTH_CHECKS`` costs a ping for each request
 and is not needed: a connection is looked at whenever it leaves the pool.
+
+The aliases of a process share one driver. One alias has one bound, whatever its settings become
+later (another NAME, another password); a connection goes only to who has the same settings, the
+password aside.
 """
 
 import os
 import re
+from contextlib import contextmanager
 from functools import cache, partial
 from typing import NamedTuple
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.signals import connection_created
 from django.utils.functional import cached_property
 
-from . import drivers
+from . import answers, drivers
+from .concurrency import in_foreign_thread
 from .drivers.dates import quick_dates
-from .registry import Pool, pool_for
+from .errors import PoolError
+from .registry import Pool, Spec, pool_for
+from .scanner import split
 from .session import Session
 
 DEFAULT_MAX_AGE = 600
+PASSWORD = ("password", "passwd")  # the driver's names of what may change from day to day
 
 
 def _chosen_driver() -> str:
-    """The DRIVER of this process: the one that all aliases of this backend name."""
+    """The DRIVER of this process: the one that all aliases of this backend name.
+
+    An ENGINE of a project's own that subclasses this one is not known as such yet, but DRIVER is
+    an option of nobody else. See ``DatabaseWrapper.get_new_connection`` for the rest.
+    """
+    options = [alias.get("OPTIONS", {}) for alias in settings.DATABASES.values()]
+    ours = [alias.get("ENGINE") == __package__ for alias in settings.DATABASES.values()]
     names = {
-        alias.get("OPTIONS", {}).get("DRIVER", "pymysql")
-        for alias in settings.DATABASES.values()
-        if alias.get("ENGINE") == __package__
+        alias.get("DRIVER", "pymysql")
+        for alias, is_ours in zip(options, ours, strict=True)
+        if is_ours or "DRIVER" in alias
     } or {"pymysql"}
     if len(names) > 1:
         raise ImproperlyConfigured(
@@ -117,11 +133,27 @@ class DatabaseWrapper(mysql.DatabaseWrapper):
             options = self.pool_options(parameters)
             for name in options:
                 parameters.pop(name, None)
+            self._refuse_options(parameters)
             # A copy of what people change in place.
             settings = {**self.settings_dict, "OPTIONS": self.settings_dict["OPTIONS"].copy()}
             read = Read(settings, parameters, self.isolation_level, options)
             _read[self.alias] = read
         return read
+
+    @staticmethod
+    def _refuse_options(parameters: dict) -> None:
+        """Refuse what would change what Django relies on; drop what says nothing."""
+        if not parameters.pop("autocommit", True):
+            raise ImproperlyConfigured(
+                "mysql_pool: OPTIONS['autocommit'] is off; every INSERT outside of atomic() would "
+                "be rolled back. Django has a setting of its own: AUTOCOMMIT beside OPTIONS."
+            )
+        parameters.pop("reconnect", None)  # the pool replaces what is lost, between transactions
+        if parameters.pop("defer_connect", False):
+            raise ImproperlyConfigured(
+                "mysql_pool: OPTIONS['defer_connect'] is on; connections are opened when needed "
+                "anyway. Leave it out."
+            )
 
     @staticmethod
     def pool_options(options: dict) -> dict:
@@ -148,38 +180,60 @@ class DatabaseWrapper(mysql.DatabaseWrapper):
         }
 
     def get_new_connection(self, conn_params):
-        """A session on the pool of these parameters. Opens nothing yet."""
+        """A session on the pool of this alias. Opens nothing yet."""
         options = self._read_settings().options
-        max_age = self.settings_dict["CONN_MAX_AGE"]
-        if max_age == 0:
-            max_age = DEFAULT_MAX_AGE
+        if options["DRIVER"] != driver.NAME:
+            raise ImproperlyConfigured(
+                f"mysql_pool: DRIVER of the alias {self.alias!r} is {options['DRIVER']!r}, but "
+                f"this process uses {driver.NAME!r} already: use one DRIVER for all aliases."
+            )
         set_up = self._session_set_up(conn_params)
-        key = {**conn_params, **options, "CONN_MAX_AGE": max_age, "set_up": set_up}
-        self._pool = pool_for(
-            self.alias, key, partial(self._make_pool, conn_params, options, max_age)
-        )
-        return Session(
-            self._pool,
+        pool = self._pool = pool_for(self.alias, self._make_pool)
+        pool.configure(**self._limits(options))
+        password = {name: conn_params[name] for name in PASSWORD if name in conn_params}
+        for name in password:
+            del conn_params[name]
+        spec = pool.spec_for({**conn_params, "set_up": set_up}, partial(Spec, driver.connect))
+        spec.parameters = {**conn_params, **password}
+        session = Session(
+            pool,
+            spec,
             driver,
-            per_request=options["RELEASE"] == "request",
+            # Django's meaning of "none is kept": a connection for each request.
+            per_request=options["RELEASE"] == "request" or not options["REUSE_CONNS"],
             set_up=set_up,
+            when_set_up=self._when_set_up,
             pin_on=_pin_rule(options["PIN_ON"]),
             cursor_class=conn_params.get("cursorclass"),
+            inline=in_foreign_thread(),
         )
+        session.begin_set_up()  # `connect` ends it
+        return session
 
-    def _make_pool(self, conn_params, options, max_age):
+    def _limits(self, options: dict) -> dict:
+        max_age = self.settings_dict["CONN_MAX_AGE"]
+        return {
+            "max_conns": options["MAX_CONNS"],
+            "reuse_conns": options["REUSE_CONNS"],
+            "timeout": options["POOL_TIMEOUT"],
+            "max_waiting": options["MAX_WAITING"],
+            "max_idle": options["MAX_IDLE"],
+            "max_age": DEFAULT_MAX_AGE if max_age == 0 else max_age,
+        }
+
+    def _make_pool(self):
         return Pool(
             name=self.alias,
-            connect=partial(driver.connect, conn_params),
             kill=lambda connection, thread_id: connection.run(f"KILL {thread_id:d}"),
-            max_conns=options["MAX_CONNS"],
-            reuse_conns=options["REUSE_CONNS"],
-            timeout=options["POOL_TIMEOUT"],
-            max_waiting=options["MAX_WAITING"],
-            max_idle=options["MAX_IDLE"],
-            max_age=max_age,
+            is_refusal=answers.is_refusal,
             operational_error=driver.OperationalError,
+            **self._limits(self._read_settings().options),
         )
+
+    def _when_set_up(self):
+        """``connection_created`` is for every physical connection: its receivers SET something."""
+        if connection_created.has_listeners(type(self)):
+            connection_created.send(sender=type(self), connection=self)
 
     def _session_set_up(self, conn_params):
         """The statements that make a new session ours: once for each physical connection.
@@ -195,7 +249,7 @@ class DatabaseWrapper(mysql.DatabaseWrapper):
         if sql_mode := conn_params.pop("sql_mode", None):
             statements.append("SET SESSION sql_mode = '{}'".format(sql_mode.replace("'", "''")))
         if init_command := conn_params.pop("init_command", None):
-            statements.append(init_command)
+            statements += split(init_command)
         return statements
 
     def init_connection_state(self):
@@ -206,21 +260,20 @@ class DatabaseWrapper(mysql.DatabaseWrapper):
     def mysql_server_data(self):
         """Version and settings of the server: asked for once for each pool, not per wrapper."""
         self._ensure_session()
-        if self._pool.server_data is None:
-            self._pool.server_data = mysql.DatabaseWrapper.mysql_server_data.func(self)
-        return self._pool.server_data
+        data, spec = self._pool.server_data, self.connection.spec
+        if spec not in data:
+            data[spec] = mysql.DatabaseWrapper.mysql_server_data.func(self)
+        return data[spec]
 
     # -- when a connection is really needed ------------------------------------------------
 
     def connect(self):
-        """As Django documents it: raises if the server cannot be reached.
-
-        The connection stays with the session for the statement that follows.
-        """
+        """As Django documents it: raises if the server cannot be reached. Holds nothing after."""
         try:
             super().connect()
             if not self._session_is_enough:
                 self.connection.take()
+            self.connection.end_set_up()
         except BaseException:
             # No session is kept without a server: the next try may be with other settings.
             session, self.connection = self.connection, None
@@ -228,14 +281,24 @@ class DatabaseWrapper(mysql.DatabaseWrapper):
                 session.close()
             raise
 
+    def _cursor(self, name=None):
+        # A statement follows, and takes a connection by itself.
+        with self._session_only():
+            return super()._cursor(name)
+
+    @contextmanager
+    def _session_only(self):
+        before, self._session_is_enough = self._session_is_enough, True
+        try:
+            yield
+        finally:
+            self._session_is_enough = before
+
     def _ensure_session(self):
         """A session, but no connection for it yet."""
         if self.connection is None:
-            self._session_is_enough = True
-            try:
+            with self._session_only():
                 self.ensure_connection()
-            finally:
-                self._session_is_enough = False
 
     def get_autocommit(self):
         """Whether each statement is a transaction of its own; needs no connection to know."""
@@ -250,6 +313,29 @@ class DatabaseWrapper(mysql.DatabaseWrapper):
     def create_cursor(self, name=None):
         """Django's cursor wrapper around one that borrows a connection for each statement."""
         return mysql.CursorWrapper(self.connection.cursor())
+
+    def is_usable(self):
+        """Asks the server, for `CONN_HEALTH_CHECKS`. A full pool is an error of its own: a new
+        connection, which Django would want, has to be waited for in the same queue."""
+        with self.wrap_database_errors:
+            try:
+                self.connection.ping()
+            except driver.Error as error:
+                if isinstance(error, PoolError):
+                    raise
+                return False
+        return True
+
+    def _commit(self):
+        try:
+            super()._commit()
+        except Exception:
+            raise  # Django rolls back, and forgets what was to be done after the commit
+        except BaseException:
+            # Timed out or killed in COMMIT: whether it was done is not known, and what was to be
+            # done after it must not be done after the next one.
+            self.run_on_commit = []
+            raise
 
     def close_if_unusable_or_obsolete(self):
         """The end (and start) of a request: whatever the session still holds goes back.

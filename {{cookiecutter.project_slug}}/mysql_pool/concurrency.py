@@ -6,6 +6,7 @@ Everything else in this package uses ``threading`` and ``time`` as they are; gev
 import select
 import sys
 import threading
+import weakref
 
 
 def patched(module: str = "threading") -> bool:
@@ -38,8 +39,14 @@ Mutex = _mutex()
 
 if patched():
     import gevent
+    from gevent.threadpool import ThreadPool
     from gevent.util import wrap_errors
     from greenlet import getcurrent as current
+
+    _main_hub = None
+    # Of our own: connects to a server that does not answer would take all threads of the hub's
+    # pool, and with them everybody's look-ups of names.
+    _threads: ThreadPool | None = None
 
     def is_dead(owner) -> bool:
         """Whether the greenlet that took a connection has ended without giving it back."""
@@ -53,39 +60,97 @@ if patched():
         """The stack frame that started a greenlet, or None; gevent keeps it."""
         return getattr(owner, "spawning_stack", None)
 
+    def in_foreign_thread() -> bool:
+        """Whether this is a native thread (gevent's thread pool) with a hub of its own.
+
+        What waits for a socket waits in the hub of one thread: connections cannot be shared.
+        """
+        return not gevent.get_hub().main_hub
+
     def in_background(function, *args) -> None:
-        """Run ``function`` beside the caller, in a greenlet of its own."""
+        """Run ``function`` beside the caller, in a greenlet of the main thread."""
         # Thread.start() waits until the thread runs. A caller that is killed in that moment leaves
         # half of its work undone, and gevent 26.9 keeps it, with all of its stack, for ever.
-        gevent.spawn(function, *args)
+        global _main_hub
+        hub = gevent.get_hub()
+        if hub.main_hub:
+            _main_hub = hub
+            gevent.spawn(function, *args)
+        elif _main_hub is None:
+            raise RuntimeError("no greenlet of the main thread has used the pool yet")
+        else:
+            _main_hub.loop.run_callback_threadsafe(gevent.spawn, function, *args)
 
     def in_thread(function, *args, **kwargs):
-        """Call ``function``, which would block the hub, in a thread of the hub's pool."""
+        """Call ``function``, which would block the hub, in a thread beside it."""
+        global _threads
+        if in_foreign_thread():
+            return function(*args, **kwargs)
+        if _threads is None:
+            _threads = ThreadPool(10)
         # An exception that is raised in there is also printed, whoever catches it here.
         quiet = wrap_errors(Exception, function)
-        result = gevent.get_hub().threadpool.apply(quiet, args, kwargs)
+        result = _threads.apply(quiet, args, kwargs)
         if isinstance(result, Exception):
             raise result
         return result
+
+    def forget_threads() -> None:
+        """In the child of a fork: the threads are the parent's."""
+        global _threads
+        _threads = None
+
+    native_lock = sys.modules["gevent.monkey"].get_original("_thread", "allocate_lock")
 else:
-    current = threading.current_thread
+    _here = threading.local()
+
+    class _Presence:
+        """Lives as long as its thread. A thread that Python did not start (``_thread``, a C
+        extension) has an object in ``threading`` that says for ever that it is alive."""
+
+        __slots__ = ("__weakref__", "ident", "name")
+
+        def __init__(self):
+            self.ident, self.name = threading.get_ident(), threading.current_thread().name
+
+    def current() -> weakref.ref[_Presence]:
+        """Who runs here: something that is dead when the thread is."""
+        try:
+            return _here.reference
+        except AttributeError:
+            _here.presence = _Presence()
+            _here.reference = weakref.ref(_here.presence)
+            return _here.reference
 
     def is_dead(owner) -> bool:
         """Whether the thread that took a connection has ended without giving it back."""
-        return not owner.is_alive()
+        return owner() is None
 
     def frame_of(owner):
         """The stack frame in which a thread is just now, or None."""
-        return sys._current_frames().get(owner.ident)
+        presence = owner()
+        return presence and sys._current_frames().get(presence.ident)
 
     def origin_of(owner):
         """The stack frame that started a thread: nobody keeps it."""
 
+    def in_foreign_thread() -> bool:
+        """All threads are alike."""
+        return False
+
     def in_background(function, *args) -> None:
-        """Run ``function`` beside the caller, in a daemon thread of its own."""
+        """Run ``function`` beside the caller, in a daemon thread of its own.
+
+        Raises ``RuntimeError`` when no thread can be started.
+        """
         name = function.__qualname__
         threading.Thread(target=function, args=args, name=name, daemon=True).start()
 
     def in_thread(function, *args, **kwargs):
         """Call ``function``: a thread blocks nobody but itself."""
         return function(*args, **kwargs)
+
+    def forget_threads() -> None:
+        """Nothing to do."""
+
+    native_lock = threading.Lock

@@ -10,24 +10,26 @@ django-db-geventpool 4.0.8
 * every checkout sends a ``SELECT 1``.
 
 Here a *slot* is taken before a connection is opened and given back when the server has closed it.
-Who waits, waits for a slot in a queue; what becomes free is handed to the longest waiter.
+Waiters wait for a slot in a queue; what becomes free is handed to whoever has waited longest.
+``opening`` and ``closing`` have the two ends of a connection's life, ``slot`` what a slot is.
 
 Nothing here knows Django, SQL or a driver.
 """
 
 import logging
-import random
-import socket
 import sys
 import threading
 import time
-from collections import Counter, deque
+from collections import Counter, OrderedDict, deque
 from functools import cache
+from weakref import WeakKeyDictionary
 
+from .closing import Closing
 from .concurrency import Mutex, current, in_background, is_dead, patched
-from .drivers import PhysicalConnection, wait_for_end
 from .errors import PoolTimeout, TooManyWaiting
+from .opening import Opening
 from .reports import describe_holders, describe_leak, place
+from .slot import CLOSING, CONNECTING, OPEN, Slot
 from .waiter import Waiter
 
 try:
@@ -37,77 +39,52 @@ except ImportError:  # projects on gthread or sync workers have no gevent, hence
 
 logger = logging.getLogger("mysql_pool")
 
-# How many connections are opened at the same time. Each costs this process about 1 ms of CPU and
-# the server a thread; a burst on a cold pool is served by the first ones while the rest open.
-MAX_CONNECTING = 8
-# A server's connection count drops a moment after its end of the socket closes (MariaDB: in
-# unlink_thd(), after the socket). A slot that is given back at once would race with that.
-SETTLE = 0.02  # seconds
-# How long a statement that nobody waits for may go on before it is killed.
-GRACE = 0.05  # seconds
-# How often a waiter looks for connections whose greenlet ended without giving them back.
-RECLAIM_EVERY = 0.5  # seconds
-# How often the log says so: code that forgets does it with every call.
+# How often somebody looks, while anybody waits, for connections that were not given back.
+WATCH_EVERY = 0.5  # seconds
+# How often the log says so: code that forgets does it with every call, and a full pool times out
+# many waiters at the same time.
 TELL_EVERY = 60  # seconds
+TELL_TIMEOUTS_EVERY = 1  # seconds
+# How often all connections may be taken for connections to the wrong server.
+DISTRUST_EVERY = 1  # seconds
 
 
-class Pool(DatabaseConnectionPool):
-    """Connections to one server with one set of parameters, for one process.
+# So many sets of parameters are remembered without a connection: one for each tenant, say.
+KNOWN_SPECS = 256
+
+
+class Pool(Opening, Closing, DatabaseConnectionPool):
+    """Connections for one process and one alias, to the server that its settings name.
+
+    A *holder* is who takes a connection: it has ``held``, the connection or None, ``reference``, a
+    weak reference to itself, and ``inline``, whether it has to open its connection by itself. A
+    *spec* is what a connection is opened with: ``connect()`` opens one. Connections of different
+    specs share the bound.
 
     Args (seconds and connections):
-        connect: opens a connection; called outside all locks.
-        kill: ``kill(connection, thread_id)`` ends another connection's statement at the server.
-        max_conns: the bound.
-        reuse_conns: how many idle connections are kept; 0 closes each after use.
-        timeout: how long a checkout waits.
-        max_waiting: how many checkouts may wait at the same time; the next is refused.
-        max_idle: idle connections are closed after this; has to be below ``wait_timeout``.
-        max_age: connections are closed after this (a random tenth earlier, so that connections
-            opened together do not end together); None for no limit.
+        kill: ``kill(connection, thread_id)`` ends another connection at the server.
+        is_refusal: whether an error of ``connect`` may be gone in a moment.
         operational_error: the driver's class that ``PoolError``s are raised as too.
+        options: see ``configure``.
     """
 
     def __init__(
-        self,
-        *,
-        name: str,
-        connect,
-        kill,
-        max_conns: int,
-        reuse_conns: int,
-        timeout: float,
-        max_waiting: int,
-        max_idle: float,
-        max_age: float | None,
-        operational_error: type[Exception] = Exception,
+        self, *, name: str, kill, is_refusal, operational_error: type[Exception], **options
     ):
         # Not calling super().__init__(): its queue is what is replaced here.
         self.name = name
-        self.maxsize = max_conns
-        self.reuse = reuse_conns
-        self.timeout = timeout
-        self.max_waiting = max_waiting
-        self.max_idle = max_idle
-        self.max_age = max_age
-        self._connect, self._kill = connect, kill
+        self._kill, self._is_refusal = kill, is_refusal
         self._timeout_error = _also_a(operational_error, PoolTimeout)
         self._refused_error = _also_a(operational_error, TooManyWaiting)
-
-        self._lock = Mutex()
-        self._idle: deque[PhysicalConnection] = deque()  # last in, first out
-        self._waiters: deque[Waiter] = deque()
-        self._held: dict[PhysicalConnection, tuple] = {}  # -> (owner, since, where)
-        self._open = 0  # slots taken: in use, idle, being opened, being closed
-        self._connecting = 0
-        self._closing = 0
-        self._keeping = False
-        self._generation = 0
-        self._last_error: Exception | None = None
-        self.server_data: dict | None = None  # what the backend asked the server once
-        self._reclaimed_at = self._closed_at = 0.0
+        self.configure(**options)
+        self.server_data = WeakKeyDictionary()  # what the backend asked the servers once, by spec
+        self._specs: list[tuple] = []
+        self._spec = None  # the last one, which is nearly always the next one
+        self._told_at = self._timeouts_told_at = self._distrusted_at = float("-inf")
         self._untold: Counter[str] = Counter()
-        self._told_at = float("-inf")
+        self._untold_timeouts = 0
         self._note_places = False  # where connections are taken: from the first that is lost on
+        self._start_empty()
 
         self.peak = 0
         self.created = self.checkouts = self.waits = self.timeouts = self.refused = 0
@@ -116,284 +93,385 @@ class Pool(DatabaseConnectionPool):
         self.closed_by: Counter[str] = Counter()
         self.pinned_by: Counter[str] = Counter()
 
+    def configure(
+        self,
+        *,
+        max_conns: int,
+        reuse_conns: int,
+        timeout: float,
+        max_waiting: int,
+        max_idle: float,
+        max_age: float | None,
+    ) -> None:
+        """Set the limits; they hold from now on.
+
+        Args:
+            max_conns: the bound.
+            reuse_conns: how many idle connections are kept; 0 closes each after use.
+            timeout: how long a checkout waits.
+            max_waiting: how many checkouts may wait at the same time; the next is refused.
+            max_idle: idle connections are closed after this; has to be below ``wait_timeout``.
+            max_age: connections are closed after this (a random tenth earlier, so that connections
+                opened together do not end together); None for no limit.
+        """
+        self.maxsize = max_conns
+        self.reuse = reuse_conns
+        self.timeout = timeout
+        self.max_waiting = max_waiting
+        self.max_idle = max_idle
+        self.max_age = max_age
+
+    def spec_for(self, key: dict, make):
+        """The spec with this ``key``; ``make()`` builds it if there is none. Those of which there
+        is no connection are forgotten when there are many."""
+        known = self._spec
+        if known is not None and known[0] == key:
+            return known[1]
+        with self._lock:
+            found = next((one for one in self._specs if one[0] == key), None)
+            if found is None:
+                if len(self._specs) >= KNOWN_SPECS:
+                    used = {slot.spec for slot in self._slots} | set(self._waiters.values())
+                    self._specs = [one for one in self._specs if one[1] in used]
+                found = (key, make())
+                self._specs.append(found)
+            self._spec = found
+        return found[1]
+
+    def _start_empty(self) -> None:
+        self._lock = Mutex()
+        self._slots: set[Slot] = set()  # what exists; everything else can be made from it
+        self._idle: deque[Slot] = deque()  # last in, first out
+        self._waiters: OrderedDict[Waiter, None] = OrderedDict()
+        self._watcher = self._keeper = None  # who looks after the slots now
+        self._last_error: Exception | None = None
+        self._refusals = 0
+        self._connect_at = 0.0
+        self._alive_at = 0.0  # when the server has last been heard of
+        self._silent: str | None = None  # the server that is taken for dead
+        self._reconciled_at = 0.0
+        self._closed_at = 0.0
+
     # -- checkout and release --------------------------------------------------------------
 
-    def checkout(self, urgent: bool = False) -> PhysicalConnection:
-        """Take a connection; wait for it at most ``timeout`` seconds, first come first served.
+    def checkout(self, holder, spec, urgent: bool = False) -> None:
+        """Give ``holder`` a connection; waits at most ``timeout`` seconds, first come first served.
 
         ``urgent`` goes to the head of the queue: for what makes a connection free. Raises
-        ``PoolTimeout``, ``TooManyWaiting``, or whatever ``connect`` raises.
+        ``PoolTimeout``, ``TooManyWaiting``, or whatever ``spec.connect`` raises.
         """
         now = time.monotonic()
         while True:
             with self._lock:
                 # Nobody waits while there is an idle connection, so this overtakes nobody.
-                connection = self._idle.pop() if self._idle else None
-                if connection is None:
-                    waiter = self._enqueue(urgent)
-                    connectors = self._claim_connectors()
-            if connection is None:
-                return self._wait(waiter, connectors, now)
-            if connection.is_quiet():
-                self.checkouts += 1
-                self._held[connection] = (current(), now, self._place())
-                return connection
-            # The server has closed it already (restart, KILL, wait_timeout).
-            self._close_connection(connection, "lost")
+                slot = self._take_idle(spec) if self._idle and not holder.inline else None
+                if slot is not None:
+                    reason = self._unfit_to_lend(slot.connection, now)
+                    if reason is None:
+                        self.checkouts += 1
+                        slot.lend(holder, current(), now, self._place())
+                        return
+                    self.condemn(slot, reason)
+            if slot is None:
+                self._wait(holder, spec, urgent, now)
+                return
+            self.hang_up(slot)
 
-    def _enqueue(self, urgent: bool) -> Waiter:
-        """A place in the queue; lock held."""
-        waiter = Waiter(self._place())
-        if urgent:
-            self._waiters.appendleft(waiter)
-            return waiter
-        if len(self._waiters) >= self.max_waiting and self._open >= self.maxsize:
-            self.refused += 1
-            raise self._refused_error(
-                f"All {self.maxsize} connections of the pool {self.name!r} are in use and "
-                f"{len(self._waiters)} requests wait for one already (MAX_WAITING)."
-            )
-        self._waiters.append(waiter)
-        return waiter
+    def _take_idle(self, spec) -> Slot | None:
+        """The connection that came back last, of those with this spec; lock held."""
+        idle = self._idle
+        for _ in range(len(idle)):
+            slot = idle.pop()
+            if slot.state is not OPEN or slot.holder is not None:
+                continue  # it was in here twice
+            if slot.spec is spec:
+                return slot
+            idle.appendleft(slot)
+        return None
 
-    def _wait(self, waiter: Waiter, connectors: int, since: float) -> PhysicalConnection:
+    def _overdue(self, connection, now: float) -> str | None:
+        if now >= connection.expires_at:
+            return "age"
+        return "idle" if now - connection.idle_since >= self.max_idle else None
+
+    def _unfit_to_lend(self, connection, now: float) -> str | None:
+        # Not quiet: the server has closed it already (restart, KILL, wait_timeout).
+        return self._overdue(connection, now) or (None if connection.is_quiet() else "lost")
+
+    def _wait(self, holder, spec, urgent: bool, since: float) -> None:
+        waiter = Waiter(holder, self._place())
         try:
-            self._start(connectors, inline=not patched())
-            woken = self._await(waiter, since + self.timeout)
+            with self._lock:
+                self._enqueue(waiter, spec, urgent)
+            self.reconcile(since)
+            self._serve()
+            self._watch()
+            woken = waiter.wait(since + self.timeout - time.monotonic())
         except BaseException:
             # Killed or timed out in the queue: what was handed over meanwhile goes on.
-            if self._leave_queue(waiter) and waiter.connection is not None:
-                self.release(waiter.connection)
+            self._leave_queue(waiter)
+            self._give_up(waiter)
             raise
         now = time.monotonic()
         self.waits += 1
         self.wait_seconds += now - since
-        if not woken and not self._leave_queue(waiter):
+        self._leave_queue(waiter)
+        if waiter.granted is not None:
+            self.open_inline(waiter.granted, holder)
+        elif not woken and not waiter.served:
             self.timeouts += 1
             raise self._timeout_error(self._timeout_message(now - since))
         if waiter.error is not None:
             raise waiter.error
         self.checkouts += 1
-        return waiter.connection
 
-    def _await(self, waiter: Waiter, deadline: float) -> bool:
-        """Wait in slices: in between, look for connections whose owner died with them."""
-        while True:
-            left = deadline - time.monotonic()
-            if waiter.wait(min(left, RECLAIM_EVERY)):
-                return True
-            if left <= RECLAIM_EVERY:
-                return False
-            self.reclaim()
+    def _enqueue(self, waiter: Waiter, spec, urgent: bool) -> None:
+        """A place in the queue; lock held."""
+        if urgent:
+            self._waiters[waiter] = spec
+            self._waiters.move_to_end(waiter, last=False)
+            return
+        if len(self._waiters) >= self.max_waiting and (
+            self._refusals or len(self._slots) >= self.maxsize
+        ):
+            self.refused += 1
+            raise self._refused_error(
+                f"All {self.maxsize} connections of the pool {self.name!r} are in use and "
+                f"{len(self._waiters)} requests wait for one already (MAX_WAITING)."
+            )
+        self._waiters[waiter] = spec
+
+    def _leave_queue(self, waiter: Waiter) -> None:
+        with self._lock:
+            self._waiters.pop(waiter, None)
+
+    def _give_up(self, waiter: Waiter) -> None:
+        if waiter.granted is not None:
+            self.forget_slot(waiter.granted)
+        elif waiter.served and waiter.holder.held is not None:
+            connection, waiter.holder.held = waiter.holder.held, None
+            connection.clean = True  # nothing was done with it
+            self.release(connection, waiter.holder.reference)
 
     def _place(self):
         """Who asks for a connection, to be told when it is not given back."""
         return place(sys._getframe()) if self._note_places else None
 
-    def _leave_queue(self, waiter: Waiter) -> bool:
-        """Step out of the queue; True if something was handed over in the last moment."""
-        with self._lock:
-            if waiter in self._waiters:
-                self._waiters.remove(waiter)
-        return waiter.connection is not None or waiter.error is not None
+    def release(self, connection, reference, reason: str | None = None) -> None:
+        """Take back what the holder with this ``reference`` had until now (its ``held`` is None).
 
-    def release(self, connection: PhysicalConnection, reason: str | None = None) -> None:
-        """Give a connection back. With a ``reason`` it is not fit for use and is closed."""
+        With a ``reason`` the connection is not fit for use and is closed.
+        """
         now = time.monotonic()
-        taken = self._held.pop(connection, None)
-        if taken is None:
-            return  # taken away meanwhile: the pool reclaimed it, or the process forked
-        self.held_seconds += now - taken[1]
-        self._hand_on(connection, now, reason)
-
-    def _hand_on(self, connection, now: float, reason: str | None = None) -> None:
-        """To the longest waiter, to the idle ones, or out."""
-        if reason is None:
-            reason = self._unfit(connection, now)
-        if reason is not None:
-            self._close_connection(connection, reason)
-            return
-        connection.idle_since = now
+        slot = connection.slot
         with self._lock:
-            if self._waiters:
-                waiter = self._waiters.popleft()
-                self._held[connection] = (waiter.owner, now, waiter.place)
-                waiter.wake(connection)
-            else:
-                self._idle.append(connection)
+            if slot not in self._slots or slot.holder is not reference:
+                return  # taken away meanwhile: the pool reclaimed it, or the process forked
+            self.held_seconds += now - slot.since
+            slot.taken_back()
+            kept = self.hand_on(slot, now, reason)
+        if not kept:
+            self.hang_up(slot)
 
-    def _unfit(self, connection, now) -> str | None:
+    def hand_on(self, slot: Slot, now: float, reason: str | None = None) -> bool:
+        """To the longest waiter or to the idle ones: True; else it is condemned. Lock held."""
+        if reason is None:
+            reason = self._unfit_to_keep(slot, now)
+        if reason is None:
+            self._alive_at = slot.connection.idle_since = now
+            waiter = self._first_waiter()
+            if waiter is None:
+                self._idle.append(slot)
+                return True
+            if self._waiters[waiter] is slot.spec and not waiter.holder.inline:
+                self._serve_with(waiter, slot, now)
+                return True
+            reason = "other parameters"  # the waiter needs its place
+        self.condemn(slot, reason)
+        return False
+
+    def _first_waiter(self) -> Waiter | None:
+        """The longest waiter that has nothing yet; lock held."""
+        return next((waiter for waiter in self._waiters if not waiter.served), None)
+
+    def _serve_with(self, waiter: Waiter, slot: Slot, now: float) -> None:
+        """Lock held."""
+        slot.lend(waiter.holder, waiter.owner, now, waiter.place)
+        self._waiters.pop(waiter, None)
+        waiter.wake()
+
+    def _unfit_to_keep(self, slot: Slot, now: float) -> str | None:
+        connection = slot.connection
         if not connection.is_reusable():
             return "broken"
         if now >= connection.expires_at:
             return "age"
-        if len(self._idle) >= self.reuse and not self._waiters:
+        if slot.inline:
+            return "native thread"
+        if len(self._slots) > self.maxsize:
+            return "surplus"
+        if not self._waiters and len(self._idle) >= self.reuse:
             return "surplus"
         return None
 
-    # -- opening ---------------------------------------------------------------------------
-
-    def _claim_connectors(self) -> int:
-        """Take slots for as many new connections as waiters need; lock held."""
-        wanted = min(
-            len(self._waiters) - self._connecting,
-            self.maxsize - self._open,
-            MAX_CONNECTING - self._connecting,
-        )
-        wanted = max(wanted, 0)
-        self._open += wanted
-        self._connecting += wanted
-        return wanted
-
-    def _start(self, connectors: int, inline: bool = False) -> None:
-        # A greenlet that is killed while it connects would leave a half-open connection at the
-        # server; so greenlets never connect themselves. Threads are not killed: they may, once.
-        for _ in range(connectors - inline):
-            in_background(self._open_one, self._generation)
-        if inline and connectors:
-            self._open_one(self._generation)
-
-    def _open_one(self, generation: int) -> None:
-        """Open one connection for the longest waiter; its slot is taken already."""
-        begun = time.monotonic()
-        try:
-            connection = self._connect()
-        except BaseException as error:
-            if generation != self._generation:
-                return
-            with self._lock:
-                self._connecting -= 1
-                self._open -= 1
-                self.connect_errors += 1
-                self._last_error = error
-                if self._waiters and isinstance(error, Exception):
-                    self._waiters.popleft().wake(error=error)
-                connectors = self._claim_connectors()
-            self._start(connectors)
-            if not isinstance(error, Exception):
-                raise
-            return
-        now = time.monotonic()
-        connection.expires_at = float("inf")
-        if self.max_age:
-            connection.expires_at = now + self.max_age * random.uniform(0.9, 1)  # noqa: S311
-        if begun < self._closed_at:
-            connection.expires_at = 0.0  # close() was called meanwhile
-        if generation != self._generation:
-            connection.disown()
-            return
+    def _serve(self) -> None:
+        """Give idle connections to waiters, and let connections be opened for the others."""
+        condemned = []
         with self._lock:
-            self._connecting -= 1
-            self._last_error = None
-            self.created += 1
-            self.peak = max(self.peak, self._open)
-            start_keeper = not self._keeping and _keeper_pays()
-            self._keeping = self._keeping or start_keeper
-        if start_keeper:
-            in_background(self._keep, generation)
-        self._hand_on(connection, now)
-        with self._lock:
-            connectors = self._claim_connectors()
-        self._start(connectors)
-
-    # -- closing ---------------------------------------------------------------------------
-
-    def _close_connection(self, connection, reason: str) -> None:
-        """Close a connection; its slot is free when the server has closed it too."""
-        self.closed_by[reason] += 1
-        interrupted = connection.busy
-        thread_id = connection.thread_id() if interrupted else None
-        dropped = connection.hang_up()
-        if dropped is None:
-            self._free_slot()
-            return
-        with self._lock:
-            self._closing += 1
-        in_background(self._see_off, dropped, thread_id, self._generation)
-
-    def _see_off(self, dropped: socket.socket, thread_id: int | None, generation: int) -> None:
-        """Wait until the server has ended what we closed; end its statement if it goes on."""
-        ended = threading.Event()
-        if not wait_for_end(dropped, GRACE):
-            if thread_id is not None:
-                # Beside this: the statement may well end before a connection is free for KILL.
-                in_background(self._kill_statement, thread_id, ended)
-            wait_for_end(dropped, None)
-        ended.set()
-        dropped.close()
-        time.sleep(SETTLE)
-        if generation == self._generation:
-            with self._lock:
-                self._closing -= 1
-            self._free_slot()
-
-    def _kill_statement(self, thread_id: int, ended: threading.Event) -> None:
-        """KILL needs a connection like everybody else, but goes to the head of the queue."""
-        try:
-            helper = self.checkout(urgent=True)
-        except Exception as error:
-            logger.warning("%s: cannot end statement of thread %s: %s", self.name, thread_id, error)
-            return
-        try:
-            if not ended.is_set():
-                self._kill(helper, thread_id)
-        except Exception as error:
-            # 1094, "unknown thread id": it ended by itself.
-            logger.debug("%s: KILL %s: %s", self.name, thread_id, error)
-        finally:
-            self.release(helper)
-
-    def _free_slot(self) -> None:
-        with self._lock:
-            self._open -= 1
-            connectors = self._claim_connectors()
-        self._start(connectors)
-
-    def _keep(self, generation: int) -> None:
-        """Close what has been idle or alive too long, as long as there is anything to keep."""
-        while True:
-            time.sleep(max(min(self.max_idle / 4, 15), 0.05))
-            if generation != self._generation:
-                return
-            self.reclaim()
             now = time.monotonic()
-            stale = []
-            with self._lock:
-                for connection in list(self._idle):
-                    age = now - connection.idle_since
-                    if age >= self.max_idle or now >= connection.expires_at:
-                        self._idle.remove(connection)
-                        stale.append((connection, "idle" if age >= self.max_idle else "age"))
-                if not self._open:
-                    self._keeping = False
-                    return
-            for connection, reason in stale:
-                self._close_connection(connection, reason)
+            while self._idle and (waiter := self._first_waiter()) is not None:
+                slot = None if waiter.holder.inline else self._take_idle(self._waiters[waiter])
+                reason = self._unfit_to_lend(slot.connection, now) if slot else "other parameters"
+                if reason is None:
+                    self._serve_with(waiter, slot, now)
+                    continue
+                if slot is None:
+                    if len(self._slots) < self.maxsize or not self._idle:
+                        break
+                    slot = self._idle.popleft()  # the waiter needs its place
+                self.condemn(slot, reason)
+                condemned.append(slot)
+                if reason == "other parameters":
+                    break
+        for slot in condemned:
+            self.hang_up(slot)
+        self.open_for_waiters()
 
-    def reclaim(self) -> int:
-        """Take back the connections of greenlets and threads that ended without giving them back.
+    # -- who looks after it ----------------------------------------------------------------
 
-        Returns how many. They are closed: nobody knows what state they are in.
+    def _watch(self) -> None:
+        """Somebody looks, as long as anybody waits, for what waiters cannot see: one for all."""
+        watcher = self._watcher
+        if watcher is None or is_dead(watcher[0]):
+            self._watcher = (current(),)  # until it has begun
+            try:
+                in_background(self._watch_waiters)
+            except RuntimeError as error:  # can't start new thread
+                self._watcher = None
+                logger.warning("%s: nobody looks for lost connections: %s", self.name, error)
+
+    def _watch_waiters(self) -> None:
+        me = self._watcher = (current(),)
+        quiet = 0
+        while quiet < 10 and self._watcher is me:
+            time.sleep(WATCH_EVERY)
+            quiet = 0 if self._waiters else quiet + 1
+            if self._waiters:
+                self.reconcile(time.monotonic())
+                self._serve()
+        if self._watcher is me:
+            self._watcher = None
+
+    def start_keeper(self) -> None:
+        """Somebody closes what has been idle or alive too long, as long as there is anything."""
+        keeper = self._keeper
+        # A program with one thread (manage.py) ends soon, and may fork: Python warns about threads.
+        # Its connections are looked at when they are handed out.
+        if (keeper is None or is_dead(keeper[0])) and (
+            patched() or threading.current_thread() is not threading.main_thread()
+        ):
+            self._keeper = (current(),)
+            try:
+                in_background(self._keep)
+            except RuntimeError:
+                self._keeper = None  # the next connection that is opened tries again
+
+    def _keep(self) -> None:
+        me = self._keeper = (current(),)
+        while self._slots and self._keeper is me:
+            time.sleep(max(min(self.max_idle / 4, 15), 0.05))
+            now = time.monotonic()
+            self.reconcile(now)
+            for slot in self._condemn_overdue(now):
+                self.hang_up(slot)
+        if self._keeper is me:
+            self._keeper = None
+
+    def _condemn_overdue(self, now: float) -> list[Slot]:
+        condemned = []
+        with self._lock:
+            for slot in list(self._idle):
+                reason = self._overdue(slot.connection, now)
+                if reason is not None:
+                    self._idle.remove(slot)
+                    self.condemn(slot, reason)
+                    condemned.append(slot)
+        return condemned
+
+    def reconcile(self, now: float) -> None:
+        """Find what was lost on its way: its holder has ended or was interrupted, or whoever was to
+        open or close it has. What is clean is idle again, everything else is closed."""
+        if now - self._reconciled_at < WATCH_EVERY:
+            return
+        self._reconciled_at = now
+        forgotten, condemned = [], []
+        with self._lock:
+            idle = set(self._idle)
+            for slot in list(self._slots):
+                if slot.state is OPEN:
+                    if slot not in idle and not self._is_right(slot, now):
+                        condemned.append(slot)
+                elif slot.is_forgotten and now - slot.since > WATCH_EVERY:
+                    (forgotten if slot.state is CONNECTING else condemned).append(slot)
+        for slot in forgotten:
+            self.forget_slot(slot)
+        for slot in condemned:
+            self.hang_up(slot)
+        self._tell_leaks(now)
+
+    def _is_right(self, slot: Slot, now: float) -> bool:
+        """Whether an open slot that is not idle is somebody's; if it was lost, it is handed on, or
+        condemned. Lock held."""
+        holder = slot.holder and slot.holder()
+        if slot.in_use:
+            if not is_dead(slot.owner):
+                return True
+            holder.held = None
+        elif slot.holder is None or (holder is not None and slot.connection.clean):
+            # An exception struck between two assignments; nothing was done since.
+            slot.taken_back()
+            return self.hand_on(slot, now)
+        self._untold[describe_leak(slot.owner, slot.where)] += 1
+        self._note_places = True
+        slot.taken_back()
+        self.condemn(slot, "leaked")
+        return False
+
+    def _tell_leaks(self, now: float) -> None:
+        if not self._untold or now - self._told_at < TELL_EVERY:
+            return
+        untold, self._untold, self._told_at = self._untold, Counter(), now
+        logger.warning(
+            "%s: %d greenlets or threads ended and kept their connections. Wrap code that runs "
+            "outside a request in mysql_pool.close_connection. (Said once a minute.)\n%s",
+            self.name,
+            untold.total(),
+            "\n".join(f"  {count} x {told}" for told, count in untold.most_common(5)),
+        )
+
+    # -- the whole pool --------------------------------------------------------------------
+
+    def distrust(self, server: str | None) -> None:
+        """The answer of a connection said "you are at the wrong server": others say the same.
+
+        All connections to that server (None: to any) are closed, those in use when they come back.
+        Not more often than `DISTRUST_EVERY`, for the address may still lead there.
         """
         now = time.monotonic()
-        if now - self._reclaimed_at < RECLAIM_EVERY:
-            return 0
-        self._reclaimed_at = now
-        lost = [(c, *taken) for c, taken in list(self._held.items()) if is_dead(taken[0])]
-        for connection, owner, _, where in lost:
-            self.release(connection, "leaked")
-            self._untold[describe_leak(owner, where)] += 1
-            self._note_places = True
-        if self._untold and now - self._told_at >= TELL_EVERY:
-            logger.warning(
-                "%s: %d greenlets or threads ended and kept their connections. Wrap code that runs "
-                "outside a request in mysql_pool.close_connection. (Said once a minute.)\n%s",
-                self.name,
-                self._untold.total(),
-                "\n".join(f"  {count} x {told}" for told, count in self._untold.most_common(5)),
-            )
-            self._untold, self._told_at = Counter(), now
-        return len(lost)
+        if now - self._distrusted_at < DISTRUST_EVERY:
+            return
+        self._distrusted_at = now
+        with self._lock:
+            condemned = []
+            for slot in self._slots:
+                if slot.state is OPEN and server in (None, slot.connection.server):
+                    slot.connection.expires_at = 0.0
+                    if slot in self._idle:
+                        self._idle.remove(slot)
+                        self.condemn(slot, "wrong server")
+                        condemned.append(slot)
+        for slot in condemned:
+            self.hang_up(slot)
 
     def close(self) -> None:
         """Close all idle connections now and the others when they are given back.
@@ -402,42 +480,52 @@ class Pool(DatabaseConnectionPool):
         """
         with self._lock:
             self._closed_at = time.monotonic()
-            idle, self._idle = list(self._idle), deque()
-            for connection in self._held:
-                connection.expires_at = 0
-        for connection in idle:
-            self._close_connection(connection, "pool closed")
+            idle, self._idle = [slot for slot in self._idle if slot.holder is None], deque()
+            for slot in self._slots:
+                if slot.state is OPEN:
+                    slot.connection.expires_at = 0.0
+            for slot in idle:
+                self.condemn(slot, "pool closed")
+        for slot in idle:
+            self.hang_up(slot)
 
     def say_goodbye(self) -> None:
         """At the end of the process: COM_QUIT on the idle connections, and no wait for the server.
 
         It would log "Aborted connection" for each, and count it in Aborted_clients.
         """
-        for connection in self._idle:
-            connection.hang_up()
+        while self._idle:
+            slot = self._idle.pop()
+            self._slots.discard(slot)
+            slot.connection.hang_up()
 
     def forget_after_fork(self) -> None:
         """In the child of a fork: these connections belong to the parent; start with none."""
-        inherited = [*self._idle, *self._held]
-        self._lock = Mutex()
-        self._idle, self._waiters, self._held = deque(), deque(), {}
-        self._open = self._connecting = self._closing = 0
-        self._keeping = False
-        self._generation += 1
-        for connection in inherited:
-            connection.disown()
+        inherited = self._slots
+        self._start_empty()
+        for slot in inherited:
+            if slot.connection is None:
+                continue
+            try:
+                slot.connection.disown()
+            except Exception as error:  # the others are the parent's as well
+                logger.warning("%s: a connection of the parent stays: %s", self.name, error)
 
     # -- what it tells ---------------------------------------------------------------------
 
     def stats(self) -> dict:
         """Counters since the start and gauges of this moment; connections and seconds."""
+        with self._lock:
+            slots = list(self._slots)
+        states = Counter(slot.state for slot in slots)
+        in_use = sum(slot.state is OPEN and slot.in_use for slot in slots)
         return {
             "max_conns": self.maxsize,
-            "open": self._open,
-            "in_use": len(self._held),
-            "idle": len(self._idle),
-            "connecting": self._connecting,
-            "closing": self._closing,
+            "open": len(slots),
+            "in_use": in_use,
+            "idle": states[OPEN] - in_use,
+            "connecting": states[CONNECTING],
+            "closing": states[CLOSING],
             "waiting": len(self._waiters),
             "peak": self.peak,
             "checkouts": self.checkouts,
@@ -453,25 +541,39 @@ class Pool(DatabaseConnectionPool):
         }
 
     def _timeout_message(self, waited: float) -> str:
+        now = self.stats()
         message = (
             f"No connection from the pool {self.name!r} within {waited:.1f} s (POOL_TIMEOUT): "
-            f"{len(self._held)} of {self.maxsize} are in use, {len(self._waiters)} others wait"
+            f"{now['in_use']} of {self.maxsize} are in use, {now['waiting']} others wait"
         )
-        if self._connecting:
-            message += f", {self._connecting} are being opened"
-        if self._closing:
-            message += f", {self._closing} wait for the server to end a statement"
+        if now["connecting"]:
+            message += f", {now['connecting']} are being opened"
+        if now["closing"]:
+            message += f", {now['closing']} wait for the server to end a statement"
         if self._last_error is not None:
             message += f"; the last attempt to connect failed: {self._last_error}"
-        logger.warning("%s.\n%s", message, describe_holders(self._held))
+        self._tell_timeout(message)
         return message + "."
+
+    def _tell_timeout(self, message: str) -> None:
+        """Once for all that time out together: thousands of records would say the same."""
+        now = time.monotonic()
+        if now - self._timeouts_told_at < TELL_TIMEOUTS_EVERY:
+            self._untold_timeouts += 1
+            return
+        others, self._untold_timeouts, self._timeouts_told_at = self._untold_timeouts, 0, now
+        if others:
+            message += f" ({others} more like this since the last time)"
+        with self._lock:
+            holders = [(s.owner, s.since) for s in self._slots if s.state is OPEN and s.in_use]
+        logger.warning("%s.\n%s", message, describe_holders(holders))
 
     # -- the interface of django-db-geventpool ---------------------------------------------
 
     @property
     def size(self) -> int:
         """Slots taken, whatever for."""
-        return self._open
+        return len(self._slots)
 
     get = checkout
     put = release
@@ -482,8 +584,3 @@ def _also_a(operational_error: type[Exception], error: type[Exception]) -> type[
     """``error`` as a subclass of the driver's too. Once for all pools: a class is a cycle that
     only a garbage collection would free with its pool."""
     return type(error.__name__, (error, operational_error), {})
-
-
-def _keeper_pays() -> bool:
-    # A program with one thread (manage.py) ends soon, and may fork: Python warns about threads.
-    return patched() or threading.current_thread() is not threading.main_thread()

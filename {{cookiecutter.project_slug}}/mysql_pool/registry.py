@@ -1,36 +1,46 @@
-"""The pools of this process, one for each alias and set of connection parameters.
+"""The pools of this process, one for each alias.
 
-The test runner's database and the ``__no_db__`` alias differ in their parameters and so get pools
-of their own; the pool of the parameters that an alias had before is closed.
+The test runner's database and a tenant's differ in their parameters; under one alias they share
+its bound.
 """
 
 import atexit
 import os
 import threading
 
+from .concurrency import forget_threads
 from .pool import Pool
 
-_pools: dict[str, tuple[dict, Pool]] = {}
+_pools: dict[str, Pool] = {}
 _lock = threading.Lock()
 
 
-def pool_for(alias: str, parameters: dict, make) -> Pool:
-    """The pool of ``alias``; ``make()`` builds it if there is none for these parameters."""
-    known = _pools.get(alias)
-    if known is not None and known[0] == parameters:
-        return known[1]
-    with _lock:
-        known = _pools.get(alias)
-        if known is None or known[0] != parameters:
-            if known is not None:
-                known[1].close()
-            known = _pools[alias] = (parameters, make())
-    return known[1]
+class Spec:
+    """What connections are opened with. ``parameters`` may be renewed: a password expires."""
+
+    def __init__(self, connect):
+        self._connect = connect
+        self.parameters: dict = {}
+
+    def connect(self):
+        """Open a connection with the parameters of now."""
+        return self._connect(self.parameters)
+
+
+def pool_for(alias: str, make) -> Pool:
+    """The pool of ``alias``; ``make()`` builds it if there is none."""
+    pool = _pools.get(alias)
+    if pool is None:
+        with _lock:
+            pool = _pools.get(alias)
+            if pool is None:
+                pool = _pools[alias] = make()
+    return pool
 
 
 def pools() -> dict[str, Pool]:
     """The pools in use now, by alias."""
-    return {alias: pool for alias, (_, pool) in _pools.items()}
+    return _pools.copy()
 
 
 def stats() -> dict[str, dict]:
@@ -49,6 +59,9 @@ def close_pool(alias: str | None = None) -> None:
 
 
 def _forget_after_fork() -> None:
+    global _lock
+    _lock = threading.Lock()  # another thread of the parent may have had it
+    forget_threads()
     for pool in pools().values():
         pool.forget_after_fork()
 

@@ -32,15 +32,17 @@ def _describe(where: tuple[str, int, str]) -> str:
     return f"{filename}:{number} in {name}: {linecache.getline(filename, number).strip()}"
 
 
-def describe_holders(held: dict, at_most: int = 5) -> str:
+def describe_holders(held: list[tuple], at_most: int = 5) -> str:
     """The longest holders of connections and where in the project's code each is now.
 
-    ``held`` maps connections to ``(owner, since, …)``.
+    ``held`` has ``(owner, since)`` for each.
     """
+    if not held:
+        return "Nobody holds a connection."
     now = time.monotonic()
-    holders = sorted(held.copy().values(), key=lambda holder: holder[1])
+    holders = sorted(held, key=lambda holder: holder[1])
     lines = [f"The {min(len(holders), at_most)} that hold a connection longest:"]
-    for owner, since, *_ in holders[:at_most]:
+    for owner, since in holders[:at_most]:
         where = place(frame_of(owner))
         told = _describe(where) if where else "running now (the one that writes this)"
         lines.append(f"  {now - since:8.3f} s  {told}")

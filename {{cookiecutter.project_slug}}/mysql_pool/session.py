@@ -2,176 +2,255 @@
 
 It looks like a DB-API connection and has a physical one only while it needs it: for a statement,
 for a transaction, or, once its state was changed ("pinned"), until the request ends. Knows the
-pool and the rules of pinning; knows no Django.
+pool and the contract of the drivers; knows no Django.
+
+Transactions are those of stock Django: the server's autocommit is off for their time, so whatever
+ends one on the server (DDL, CALL, LOCK TABLES, a COMMIT in a text) has begun the next, and nothing
+has to be guessed. Switching it off travels with the first statement, and switching it on again is
+the COMMIT.
 """
 
-from .pinning import NOTHING, effect_of
+import weakref
 
-DEADLOCK = 1213
-# After these the server has rolled back the statement or the whole transaction, and does not say
-# which. 1205, lock wait timeout: the whole if innodb_rollback_on_timeout=ON, but not for a metadata
-# lock. 1206, lock table full. 1020, changed since the snapshot, with innodb_snapshot_isolation=ON.
-MAYBE_ROLLED_BACK = (1205, 1206, 1020)
+from . import answers
+from .cursor import SessionCursor
+from .drivers.base import autocommit_as
+from .drivers.contract import Driver, PhysicalConnection
+from .rules import Effect, effect_of
+
+NOTHING = Effect()
+BY_HAND = "by hand"
+DRIVER_CONNECTION = "driver connection"
+#: Attributes of a driver's connection that look at no session and change nothing.
+HARMLESS = frozenset(
+    "encoders decoders encoding converter escape literal escape_string string_literal charset "
+    "character_set_name client_flag server_capabilities server_version get_server_info host_info "
+    "get_host_info get_proto_info open host port user db database".split()
+)
+#: These tell of the statement before, which may have run on another connection.
+OF_THE_STATEMENT_BEFORE = frozenset(
+    "insert_id affected_rows show_warnings warning_count info field_count errno error sqlstate "
+    "server_status".split()
+)
 
 
 class Session:
     """The session of one wrapper, i.e. of one thread or greenlet and one alias.
 
-    ``per_request`` keeps the connection from the first statement until ``release()``.
+    Args:
+        per_request: keep the connection from the first statement until ``release()``.
+        set_up: statements for each new physical connection.
+        when_set_up: called after them, with the connection held; what it runs is set-up too.
+        pin_on: the project's own rule, see ``rules.effect_of``.
+        inline: this thread has to open its connections by itself.
     """
 
     def __init__(
-        self, pool, driver, *, per_request: bool, set_up=(), pin_on=None, cursor_class=None
+        self,
+        pool,
+        spec,
+        driver: Driver,
+        *,
+        per_request: bool,
+        set_up=(),
+        when_set_up=None,
+        pin_on=None,
+        cursor_class=None,
+        inline: bool = False,
     ):
-        self.pool = pool
-        self._driver = driver
-        self._cursor_class = cursor_class or driver.Cursor
+        self.pool, self.spec = pool, spec
+        self.driver = driver
+        self.inline = inline
+        self.reference = weakref.ref(self)
+        self.cursor_class = cursor_class or driver.Cursor
         self._per_request = per_request
-        self._set_up = set_up
+        self._set_up, self._when_set_up = set_up, when_set_up
         self._pin_on = pin_on
-        self.held = None
+        self.held: PhysicalConnection | None = None
+        """The connection; the pool writes it too."""
         self.pinned: str | None = None
+        self._can_be_reset = True
         self._by_hand = 0
+        self._pinned_before = False
+        self._setting_up = 0
+        self._tell_of_new = True
         self._autocommit = True
-        self._in_transaction = False
+        self._told_autocommit: PhysicalConnection | None = None
+        """The connection that was told `_autocommit`; what the program itself tells it stays."""
         self._lost: Exception | None = None
         self._closed = False
 
     # -- the physical connection -----------------------------------------------------------
 
-    def take(self):
+    def take(self) -> PhysicalConnection:
         """The physical connection, checked out of the pool if the session has none."""
-        connection = self.held
-        if connection is None:
+        if self.held is None:
             if self._lost is not None:
                 raise type(self._lost)(*self._lost.args)
             if self._closed:
-                raise self._driver.InterfaceError(0, "This session was closed.")
-            connection = self.pool.checkout()
-            self.held = connection
-            if connection.fresh:
-                self._prepare(connection)
+                raise self.driver.InterfaceError(0, "This session was closed.")
+            self.pool.checkout(self, self.spec)
+            self._told_autocommit = None
+        connection = self.held
+        if connection.fresh:
+            self._prepare(connection)
         return connection
 
     def _prepare(self, connection):
         """Session set-up: once for each physical connection, and again after a reset."""
+        self._setting_up += 1
         try:
-            for statement in self._set_up:
-                connection.run(statement)
+            connection.set_up(self._set_up)
+            connection.fresh = False
+            self.pool.heard_of(connection.server)
+            if self._when_set_up is not None and self._setting_up == 1 and self._tell_of_new:
+                self._when_set_up()
+            self._tell_of_new = True
+            connection.session_changed()
         except BaseException:
+            self._setting_up -= 1
             self._give_back("set-up failed")
             raise
-        connection.fresh = False
+        self._setting_up -= 1
 
     def _give_back(self, reason: str | None = None):
-        connection, self.held = self.held, None
-        if connection is not None:
-            connection.forget_result()
-            self.pool.release(connection, reason)
+        connection = self.held
+        if connection is None:
+            return
+        connection.forget_result()
+        connection.lead = None
+        connection.clean = reason is None
+        self.held = None
+        self.pool.release(connection, self.reference, reason)
 
-    def statement_begins(self, sql):
+    def statement_begins(self, sql) -> tuple[PhysicalConnection, Effect]:
         """Get ready to run ``sql``; returns the connection to run it on and its effect."""
         if type(sql) is not str:
             sql = bytes(sql).decode("latin-1") if isinstance(sql, (bytes, bytearray)) else str(sql)
         effect = effect_of(sql, self._pin_on)
         if effect.needs_previous and self.held is None:
-            raise self._driver.OperationalError(
-                "mysql_pool: this statement asks for the result of the statement before it "
-                "(LAST_INSERT_ID(), FOUND_ROWS(), ROW_COUNT(), SHOW WARNINGS), which ran on a "
-                "connection that went back to the pool. Put both into transaction.atomic() or "
-                "mysql_pool.pinned(), or use cursor.lastrowid or cursor.rowcount."
-            )
+            self._refuse_previous()
         connection = self.take()
-        if not self._autocommit and not self._in_transaction:
-            self._in_transaction = True
-            try:
-                connection.begin_with_next()
-            except BaseException as error:
-                self.statement_failed(connection, error)
-                raise
+        if self._setting_up:
+            connection.lead = True
+        elif self._told_autocommit is not connection:
+            connection.lead = self._autocommit
         return connection, effect
 
-    def statement_ends(self, connection, effect=NOTHING):
+    def _refuse_previous(self):
+        raise self.driver.OperationalError(
+            "mysql_pool: this asks for the result of the statement before it (LAST_INSERT_ID(), "
+            "FOUND_ROWS(), ROW_COUNT(), SHOW WARNINGS, insert_id()), which ran on a connection "
+            "that went back to the pool. Put both into transaction.atomic() or "
+            "mysql_pool.pinned(), or use cursor.lastrowid or cursor.rowcount."
+        )
+
+    def statement_ends(self, connection: PhysicalConnection, effect: Effect = NOTHING):
         """Keep the connection or give it back, whatever the statement and the mode ask for."""
-        if effect is not NOTHING:
-            if effect.pins:
-                self._pin(effect.pins)
-            if effect.commits and connection.in_transaction() is None:
-                self._in_transaction = False
+        self._note_autocommit(connection)
+        changed = connection.session_changed()
+        if self._setting_up:
+            return
+        if effect.pins or changed:
+            self._pin(effect.pins or "session state", effect.can_be_reset)
         if self._autocommit:
             if connection.in_transaction() or connection.has_more_results():
                 # A transaction begun in a way the rules do not know, or a further result.
                 self._pin("open transaction")
+            elif self.pinned is None and not connection.autocommit_is_on():
+                # It could not be switched on before the statement, which waits for it.
+                self._end_on_server(connection, autocommit_as(True))
             self._settle()
-        elif connection.in_transaction() is False:
-            self._in_transaction = False  # the statement committed; the next one begins anew
+
+    def _note_autocommit(self, connection):
+        connection.lead = None  # a statement that was never sent leaves nothing behind
+        if connection.autocommit_is_on() == self._autocommit:
+            self._told_autocommit = connection
 
     def _settle(self):
         """Give the connection back unless something keeps it."""
-        if self.pinned is None and not self._per_request and not self._by_hand:
+        if (
+            self.pinned is None
+            and not self._per_request
+            and not self._by_hand
+            and not self._setting_up
+        ):
             self._give_back()
 
-    def statement_failed(self, connection, error):
+    def statement_failed(self, connection, error, effect: Effect = NOTHING):
         """After any exception in a statement, also one that came from outside (GreenletExit)."""
+        if self.held is not connection:
+            return  # taken away by the pool, or given back already
+        if connection.busy and self.pinned and answers.is_out_of_sync(error):
+            return  # somebody reads an unbuffered cursor; nothing was sent
+        if answers.is_of_wrong_server(error) and self._can_be_reset:
+            connection.expires_at = 0.0
+            self.pool.distrust(connection.server)
         if connection.is_reusable():
-            # Where the server has rolled back all of the transaction, Django would tell its caller,
-            # but one that catches the error and goes on must be in a transaction still.
-            number = error.args[0] if error.args else None
-            if number == DEADLOCK:
-                self._in_transaction = False
-            elif number in MAYBE_ROLLED_BACK and self._in_transaction:
-                self._see_what_is_left(connection)
-            self.statement_ends(connection)
+            self._note_autocommit(connection)
+            connection.session_changed()
+            if self._setting_up:
+                return
+            if effect.pins:
+                self._pin(effect.pins, effect.can_be_reset)  # a part of it may have been done
+            if self._autocommit:
+                if self.pinned is None and not connection.autocommit_is_on():
+                    self._end_on_server(connection, "ROLLBACK")
+                self._settle()
             return
-        if self._in_transaction or self._autocommit is False or self.pinned or self._by_hand:
+        if not self._autocommit or self.pinned or self._by_hand:
             # Going on with another connection would run the rest outside of the transaction, or
             # without the lock, that the code relies on.
-            self._lost = self._driver.OperationalError(
+            self._lost = self.driver.OperationalError(
                 2013,
                 "Lost connection to MySQL server in a transaction or in a session with state "
                 f"({self.pinned or 'transaction'}); nothing more can be done in it.",
             )
-        self._forget()
+        self._forget_pins()
         self._give_back("interrupted" if not isinstance(error, Exception) else "lost")
 
-    def _see_what_is_left(self, connection):
-        try:
-            self._in_transaction = connection.is_transaction_open()
-        except BaseException as error:
-            self.statement_failed(connection, error)
-            raise
-
-    def _forget(self):
-        self._in_transaction = False
-        self.pinned = None
+    def _forget_pins(self):
+        self.pinned, self._can_be_reset = None, True
 
     # -- pinning ---------------------------------------------------------------------------
 
-    def _pin(self, reason: str):
+    def _pin(self, reason: str, can_be_reset: bool = True):
+        if not can_be_reset:
+            self._can_be_reset = False
         if self.pinned is None:
             self.pinned = reason
             self.pool.pinned_by[reason] += 1
 
     def hold(self):
         """Keep the connection, once there is one, until ``let_go()``; can be nested."""
+        if not self._by_hand:
+            self._pinned_before = self.pinned is not None
         self._by_hand += 1
 
     def let_go(self):
-        """Undo one ``hold()``; the last one gives the connection back if nothing keeps it."""
+        """Undo one ``hold()``; the last one gives the connection back, reset."""
         self._by_hand -= 1
-        if not self._by_hand and self._autocommit:
-            self.release()
+        if self._by_hand:
+            return
+        if self.held is not None:
+            self._pin(BY_HAND)
+            if self._autocommit and not self._pinned_before:
+                self.release()
+        elif self._autocommit:
+            self._lost = None
 
     def release(self):
         """The end of the request: give the connection back as clean as it was.
 
         An open transaction is rolled back. A changed session is reset at the server, or the
-        connection is closed where the driver cannot reset.
+        connection is closed where that cannot be done. What ``hold()`` keeps is kept.
         """
+        if self._by_hand:
+            return
         self._lost = None
         connection = self.held
         if connection is None:
-            self._forget()
+            self._forget_pins()
             return
         reason = None
         try:
@@ -179,17 +258,17 @@ class Session:
                 reason = "broken"
             elif self.pinned:
                 # A reset rolls back too.
-                reason = None if connection.reset() else "changed session"
-                connection.fresh = True
-            elif self._in_transaction:
-                connection.run("ROLLBACK")
-        except self._driver.Error:
+                reset = self._can_be_reset and connection.reset()
+                reason = None if reset else "changed session"
+            elif not connection.autocommit_is_on():
+                self._end_on_server(connection, "ROLLBACK")
+        except self.driver.Error:
             reason = "lost"
         except BaseException:
-            self._forget()
+            self._forget_pins()
             self._give_back("interrupted")
             raise
-        self._forget()
+        self._forget_pins()
         self._give_back(reason)
 
     # -- the DB-API connection that Django sees --------------------------------------------
@@ -199,23 +278,27 @@ class Session:
         return SessionCursor(self, cursorclass)
 
     def autocommit(self, enabled: bool):
-        """False: the next statement begins a transaction. True: commits an open one.
+        """Whether each statement from now on is a transaction of its own.
 
-        Sends nothing by itself: the server's own autocommit stays on, and BEGIN goes out with
-        the first statement of a transaction.
+        Nothing is sent if nothing is open: the server learns it with the next statement. True
+        commits what is open.
         """
-        if enabled and not self._autocommit:
-            self._autocommit = True
-            if self._in_transaction:
-                self.commit()
+        before, self._autocommit = self._autocommit, bool(enabled)
+        connection = self.held
+        self._told_autocommit = None
+        if connection is None or self._lost is not None or before == self._autocommit:
+            return
+        if self._autocommit:
+            if not connection.autocommit_is_on() and connection.in_transaction() is not False:
+                self._end_transaction(autocommit_as(True))
             else:
                 self._settle()
-        else:
-            self._autocommit = bool(enabled)
 
     def get_autocommit(self) -> bool:
-        """Whether each statement is a transaction of its own."""
-        return self._autocommit
+        """What the server has, or will have for the next statement."""
+        if self.held is None or self._told_autocommit is not self.held:
+            return self._autocommit
+        return self.held.autocommit_is_on()
 
     def commit(self):
         """COMMIT, if anything was sent since the transaction began."""
@@ -234,30 +317,50 @@ class Session:
         connection = self.held
         if connection is None:
             return
-        if self._in_transaction or connection.in_transaction():
-            try:
-                connection.run(sql)
-            except BaseException as error:
-                self.statement_failed(connection, error)
-                self._lost = None  # the transaction is over, and the caller knows how
-                raise
-            self._in_transaction = False
+        try:
+            self._end_on_server(connection, sql)
+        except BaseException as error:
+            self.statement_failed(connection, error)
+            self._lost = None  # the transaction is over, and the caller knows how
+            raise
         self._settle()
+
+    def _end_on_server(self, connection, sql: str):
+        """``sql`` is COMMIT, ROLLBACK, or what switches autocommit on."""
+        on = connection.autocommit_is_on()
+        if self.pinned:
+            connection.run(sql)  # as stock Django: the program may have changed what it means
+        elif connection.in_transaction() is False and (on or sql == "ROLLBACK"):
+            pass  # nothing was begun
+        elif sql == "ROLLBACK":
+            connection.roll_back()
+        elif on:
+            connection.run(sql)
+        else:
+            connection.run(autocommit_as(True))  # commits, and is the way back as well
+        connection.session_changed()
+        if connection.autocommit_is_on() != self._autocommit:
+            self._told_autocommit = None
 
     def ping(self, reconnect=False):
         """Ask the server; raises the driver's error when it does not answer."""
         connection = self.take()
         try:
-            connection.ping()
+            connection.check_alive()
         except BaseException as error:
-            connection.busy = True
             self.statement_failed(connection, error)
             raise
         self.statement_ends(connection)
 
+    def settle(self):
+        """Give the connection back, now that it is known that there is one."""
+        if self._autocommit:
+            self._settle()
+
     def close(self):
         """Release for the last time: what comes after raises ``InterfaceError``."""
         self._closed = True
+        self._by_hand = 0
         self.release()
 
     def __getattr__(self, name):
@@ -265,98 +368,37 @@ class Session:
         # gets the physical one, which then stays with it.
         if name.startswith("__"):
             raise AttributeError(name)
+        if name in OF_THE_STATEMENT_BEFORE and self.held is None:
+            self._refuse_previous()
         connection = self.take()
-        value = getattr(connection, name)
-        if name in ("encoders", "encoding", "escape", "literal", "string_literal"):
-            if self._autocommit:
-                self._settle()  # these look at no session and send nothing
-        else:
-            self._pin("driver connection")
+        try:
+            value = getattr(connection, name)
+        except AttributeError:
+            self.settle()
+            raise
+        if name in HARMLESS:
+            self.settle()
+        elif name not in OF_THE_STATEMENT_BEFORE:
+            # It may be told anything from here on, and keep it.
+            self._pin(DRIVER_CONNECTION, can_be_reset=False)
         return value
+
+    def begin_set_up(self):
+        """What runs from here on belongs to the set-up of the connection, and changes nobody's."""
+        self._setting_up += 1
+
+    def end_set_up(self):
+        """Undo ``begin_set_up()``."""
+        self._setting_up -= 1
+        # Who was told meanwhile and ran no statement has nothing to do with connections.
+        self._tell_of_new = self.held is not None
+        self.settle()
 
     def forget_after_fork(self):
         """In the child of a fork: the connection is the parent's."""
-        if self.held is not None and (self._in_transaction or self.pinned):
-            self._lost = self._driver.OperationalError(
+        if self.held is not None and (not self._autocommit or self.pinned):
+            self._lost = self.driver.OperationalError(
                 2013, "This process was forked in a transaction; the connection is the parent's."
             )
         self.held = None
-        self._forget()
-
-
-class SessionCursor:
-    """A driver's cursor that is lent a connection for the time of each statement.
-
-    Rows are in the cursor when a statement has ended; they stay readable without a connection.
-    Unbuffered cursors (``SSCursor``) keep the connection until the request ends.
-    """
-
-    def __init__(self, session: Session, cursorclass=None):
-        self._session = session
-        cursorclass = cursorclass or session._cursor_class
-        self._cursor = cursorclass(None)
-        self._closed = False
-        self._streams = issubclass(cursorclass, session._driver.UNBUFFERED_CURSOR)
-
-    def execute(self, query, args=None):
-        """Run one statement."""
-        return self._run(self._cursor.execute, query, args)
-
-    def executemany(self, query, args):
-        """Run one statement with many sets of arguments."""
-        return self._run(self._cursor.executemany, query, args)
-
-    def callproc(self, procname, args=()):
-        """Call a stored procedure; it may do anything to the session, so this pins."""
-        return self._run(self._cursor.callproc, procname, args, "CALL")
-
-    def _run(self, method, query, args, judged_as=None):
-        session = self._session
-        if self._closed:
-            raise session._driver.ProgrammingError("This cursor was closed.")
-        connection, effect = session.statement_begins(judged_as or query)
-        cursor = self._cursor
-        cursor.connection = connection
-        try:
-            result = method(query, args)
-        except BaseException as error:
-            if effect.pins:
-                session._pin(effect.pins)  # a part of it may have been done
-            session.statement_failed(connection, error)
-            raise
-        if self._streams:
-            session._pin("unbuffered cursor")
-        session.statement_ends(connection, effect)
-        if session.held is None:
-            cursor.connection = None  # another user's from now on
-        return result
-
-    def nextset(self):
-        """Go on to the next result of the last statement."""
-        session, cursor = self._session, self._cursor
-        if session.held is None or session.held is not cursor.connection:
-            return None
-        try:
-            return cursor.nextset()
-        except BaseException as error:
-            session.statement_failed(cursor.connection, error)
-            raise
-
-    def close(self):
-        """Forget the rows; the cursor can run nothing any more."""
-        self._closed = True
-        if self._cursor.connection is not self._session.held:
-            self._cursor.connection = None  # it went on to another user
-        self._cursor.close()
-
-    def __getattr__(self, name):
-        return getattr(self._cursor, name)
-
-    def __iter__(self):
-        return iter(self._cursor)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exc_info):
-        self.close()
+        self._forget_pins()

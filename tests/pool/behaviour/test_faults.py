@@ -22,6 +22,7 @@ from scene import (
 )
 
 from mysql_pool import close_pool, drivers, stats
+from mysql_pool.errors import PoolTimeout
 
 
 def whole_again(bound=5):
@@ -53,24 +54,26 @@ def test_a_restarted_server_is_used_again_without_an_error(use, new_server):
     whole_again()
 
 
-def test_a_missing_server_is_an_error_for_each_request_and_soon(use, new_server):
+def test_a_missing_server_is_asked_by_one_connector_for_all_and_then_a_timeout(use, new_server):
     own = new_server()
-    use(own, POOL_TIMEOUT=30)
+    use(own, POOL_TIMEOUT=1)
     run("SELECT 1")
     end_request()
     own.kill()
     results = Threads(30, lambda number: run("SELECT 1")).join()
     assert len(results.errors) == 30
-    assert all(isinstance(error, OperationalError) for error in results)
-    assert not any("POOL_TIMEOUT" in str(error) for error in results)
+    assert all(isinstance(error.__cause__, PoolTimeout) for error in results)
+    assert all("the last attempt to connect failed: (200" in str(error) for error in results)
+    assert stats()["default"]["connect_errors"] < 10
     own.start()
+    use(own, POOL_TIMEOUT=10)
     assert run("SELECT 1") == ((1,),)
     end_request()
     whole_again()
 
 
 def test_a_connection_that_is_refused_is_an_error_and_nothing_is_printed(use, tmp_path, capfd):
-    use()
+    use(POOL_TIMEOUT=0.3)
     connections.databases["default"]["HOST"] = str(tmp_path / "nobody.sock")
     with pytest.raises(OperationalError):
         run("SELECT 1")
@@ -86,10 +89,22 @@ def test_wait_timeout_passes_unnoticed(use, new_server):
     assert run("SELECT 1") == ((1,),)
 
 
-def test_max_connections_taken_by_others_is_an_error_and_passes(use, new_server):
+def test_a_server_that_comes_back_in_time_is_no_error(use, new_server):
+    own = new_server()
+    use(own, POOL_TIMEOUT=60)
+    run("SELECT 1")
+    end_request()
+    own.kill()
+    waiting = Threads(10, lambda number: run("SELECT 1"))
+    eventually(lambda: stats()["default"]["connect_errors"] > 2)
+    own.start()
+    assert waiting.join() == [((1,),)] * 10
+
+
+def test_max_connections_taken_by_others_are_waited_for(use, new_server):
     own = new_server(max_connections="10")
-    use(own, using="other", MAX_CONNS=12)
-    use(own, POOL_TIMEOUT=5)
+    use(own, using="other", MAX_CONNS=12, POOL_TIMEOUT=60)
+    use(own, POOL_TIMEOUT=1)
     release = threading.Event()
     inside = []
 
@@ -105,17 +120,15 @@ def test_max_connections_taken_by_others_is_an_error_and_passes(use, new_server)
     others = Threads(12, occupy)
     eventually(lambda: len(inside) == 10)
     (error,) = Threads(1, lambda number: run("SELECT 1")).join()
+    assert isinstance(error.__cause__, PoolTimeout)
     assert "Too many connections" in str(error)
+    use(own, POOL_TIMEOUT=60)
+    waiting = Threads(1, lambda number: run("SELECT 1"))
+    eventually(lambda: stats()["default"]["waiting"] == 1)
     release.set()
     others.join()
     close_pool("other")
-    eventually(lambda: stats()["other"]["open"] == 0)
-
-    def passed():
-        with suppress(OperationalError):  # the server has not counted all of them out yet
-            return run("SELECT 1") == ((1,),)
-
-    eventually(passed)
+    assert waiting.join() == [((1,),)]
 
 
 def test_connections_killed_in_a_loop_give_errors_only_to_their_users(use, seen):

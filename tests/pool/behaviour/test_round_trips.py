@@ -1,10 +1,11 @@
 """How many statements the server gets, by its own counter."""
 
 import time
+from contextlib import suppress
 
 import pytest
 from django.db import connection, transaction
-from scene import end_request, eventually, in_transaction_mode, run
+from scene import DRIVER, end_request, eventually, in_transaction_mode, run
 
 
 @pytest.fixture
@@ -41,13 +42,33 @@ def test_a_new_greenlet_or_thread_costs_no_statement(cost):
     assert cost(lambda: [Threads(1, request).join() for _ in range(10)]) == 10
 
 
-def test_a_transaction_of_one_query_costs_three(cost):
+def test_a_transaction_of_one_query_costs_two_round_trips_or_three(cost, monkeypatch):
+    from mysql_pool.base import driver
+
+    method = {"pymysql": "_write_bytes", "mysqlclient": "_ask"}[DRIVER]
+    send, sent = getattr(driver.Connection, method), []
+    monkeypatch.setattr(driver.Connection, method, lambda *args: (sent.append(1), send(*args))[1])
+
     def request():
+        sent.clear()
         with transaction.atomic():
             run("SELECT 1")
         end_request()
 
-    assert cost(request) == 3
+    # Autocommit off (twice where it travels with the statement), the query, autocommit on.
+    assert cost(request) == {"pymysql": 4, "mysqlclient": 3}[DRIVER]
+    assert len(sent) == {"pymysql": 2, "mysqlclient": 3}[DRIVER]
+
+
+def test_a_transaction_that_is_rolled_back_costs_no_more(cost, table):
+    def request():
+        with suppress(KeyError), transaction.atomic():
+            run(f"INSERT INTO {table} (value) VALUES (1)")
+            raise KeyError
+        end_request()
+
+    # mysqlclient switches autocommit on in the same text; with PyMySQL the next statement does.
+    assert cost(request) == 4
 
 
 def test_an_empty_transaction_costs_nothing(cost):

@@ -118,7 +118,7 @@ def test_a_server_that_falls_silent_in_the_handshake_is_an_error(use, tls_server
 
     thread = threading.Thread(target=hand_on_the_greeting)
     thread.start()
-    use(tls_server, POOL_TIMEOUT=30, connect_timeout=1)
+    use(tls_server, POOL_TIMEOUT=3, connect_timeout=1)
     connections.databases["default"]["HOST"] = path
     with pytest.raises(OperationalError, match="timed out"):
         run("SELECT 1")
