@@ -35,11 +35,11 @@ def refuse_to_serve_on_errors() -> None:
 
 
 def pool_aliases() -> dict[str, dict[str, Any]]:
-    """The settings of each database alias that uses the pool."""
+    """The settings of each database alias that uses the pool, be it with an ENGINE of one's own."""
     return {
         alias: connections[alias].settings_dict
         for alias in connections
-        if connections[alias].settings_dict["ENGINE"] == "mysql_pool"
+        if any(cls.__module__ == "mysql_pool.base" for cls in type(connections[alias]).__mro__)
     }
 
 

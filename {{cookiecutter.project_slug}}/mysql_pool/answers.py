@@ -75,6 +75,11 @@ def is_refusal(error: BaseException) -> bool:
     return number_of(error) in REFUSED and not isinstance(cause, ssl.SSLCertVerificationError)
 
 
+def is_denial(error: BaseException) -> bool:
+    """Whether the account or its password is wrong."""
+    return number_of(error) == 1045
+
+
 def is_of_wrong_server(error: BaseException) -> bool:
     """Whether another server would have answered otherwise, if the address leads there now."""
     number = number_of(error)

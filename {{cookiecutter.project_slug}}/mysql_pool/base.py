@@ -30,6 +30,7 @@ password aside.
 
 import os
 import re
+import weakref
 from contextlib import contextmanager
 from functools import cache, partial
 from typing import NamedTuple
@@ -190,11 +191,10 @@ class DatabaseWrapper(mysql.DatabaseWrapper):
         set_up = self._session_set_up(conn_params)
         pool = self._pool = pool_for(self.alias, self._make_pool)
         pool.configure(**self._limits(options))
-        password = {name: conn_params[name] for name in PASSWORD if name in conn_params}
-        for name in password:
-            del conn_params[name]
-        spec = pool.spec_for({**conn_params, "set_up": set_up}, partial(Spec, driver.connect))
-        spec.parameters = {**conn_params, **password}
+        key = {k: v for k, v in conn_params.items() if k not in PASSWORD}
+        spec = pool.spec_for({**key, "set_up": set_up}, partial(Spec, driver.connect))
+        spec.parameters = conn_params
+        me = weakref.proxy(self)  # a cycle would wait for a garbage collection
         session = Session(
             pool,
             spec,
@@ -202,13 +202,24 @@ class DatabaseWrapper(mysql.DatabaseWrapper):
             # Django's meaning of "none is kept": a connection for each request.
             per_request=options["RELEASE"] == "request" or not options["REUSE_CONNS"],
             set_up=set_up,
-            when_set_up=self._when_set_up,
+            when_set_up=lambda: me._when_set_up(),
+            renew=lambda: me._renew_password(spec),
             pin_on=_pin_rule(options["PIN_ON"]),
             cursor_class=conn_params.get("cursorclass"),
             inline=in_foreign_thread(),
         )
         session.begin_set_up()  # `connect` ends it
         return session
+
+    def _renew_password(self, spec: Spec) -> bool:
+        """Whether the password has changed since; the next connection is opened with it."""
+        now = self.get_connection_params()
+        names = [name for name in PASSWORD if name in now or name in spec.parameters]
+        changed = {name: now.get(name) for name in names}
+        if all(spec.parameters.get(name) == password for name, password in changed.items()):
+            return False
+        spec.parameters = {**spec.parameters, **changed}
+        return True
 
     def _limits(self, options: dict) -> dict:
         max_age = self.settings_dict["CONN_MAX_AGE"]

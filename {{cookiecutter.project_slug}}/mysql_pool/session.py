@@ -41,6 +41,7 @@ class Session:
         per_request: keep the connection from the first statement until ``release()``.
         set_up: statements for each new physical connection.
         when_set_up: called after them, with the connection held; what it runs is set-up too.
+        renew: called when the server denies access; whether to try again, with a new password.
         pin_on: the project's own rule, see ``rules.effect_of``.
         inline: this thread has to open its connections by itself.
     """
@@ -54,6 +55,7 @@ class Session:
         per_request: bool,
         set_up=(),
         when_set_up=None,
+        renew=None,
         pin_on=None,
         cursor_class=None,
         inline: bool = False,
@@ -65,6 +67,7 @@ class Session:
         self.cursor_class = cursor_class or driver.Cursor
         self._per_request = per_request
         self._set_up, self._when_set_up = set_up, when_set_up
+        self._renew = renew
         self._pin_on = pin_on
         self.held: PhysicalConnection | None = None
         """The connection; the pool writes it too."""
@@ -89,12 +92,21 @@ class Session:
                 raise type(self._lost)(*self._lost.args)
             if self._closed:
                 raise self.driver.InterfaceError(0, "This session was closed.")
-            self.pool.checkout(self, self.spec)
+            self._check_out()
             self._told_autocommit = None
         connection = self.held
         if connection.fresh:
             self._prepare(connection)
         return connection
+
+    def _check_out(self):
+        try:
+            self.pool.checkout(self, self.spec)
+        except self.driver.Error as error:
+            # A password expires, and this session may be older than the new one.
+            if not answers.is_denial(error) or self._renew is None or not self._renew():
+                raise
+            self.pool.checkout(self, self.spec)
 
     def _prepare(self, connection):
         """Session set-up: once for each physical connection, and again after a reset."""

@@ -1,7 +1,12 @@
-"""Transactions are what Django documents, though BEGIN goes out late and autocommit stays on."""
+"""Transactions are what Django documents, though they begin late and end early on the server."""
 
+import os
+import signal
 import threading
+import time
+from contextlib import suppress
 
+import pymysql
 import pytest
 from django.db import DatabaseError, OperationalError, connection, transaction
 from django.db.utils import ProgrammingError
@@ -210,6 +215,53 @@ def test_closing_in_a_block_is_an_error_as_django_documents(table):
         connection.close()
         insert(table, 2)
     assert values(table) == []
+
+
+@pytest.mark.parametrize("at", ["the first statement", "the rollback"])
+def test_a_kill_query_at_the_worst_moment_stores_nothing(use, new_server, request, at):
+    # What travels together arrives together with the KILL: the server is stopped meanwhile.
+    own = new_server()
+    use(own, MAX_CONNS=2)
+    use(own, using="other")
+    table = request.getfixturevalue("table")
+    administrator = pymysql.connect(unix_socket=own.socket, user=own.administrator)
+
+    def transaction_of(_, number, go, ready):
+        with suppress(KeyError), transaction.atomic():
+            if at == "the rollback":
+                insert(table, number)
+            ready.set()
+            go.wait(10)
+            if at == "the first statement":
+                insert(table, number)
+            else:
+                raise KeyError
+
+    def kill(connection_id):
+        with suppress(pymysql.MySQLError):
+            administrator.cursor().execute(f"KILL QUERY {connection_id}")
+
+    for number in range(60):
+        ((connection_id,),) = run("SELECT CONNECTION_ID()")
+        end_request()
+        go, ready = threading.Event(), threading.Event()
+        one = Threads(1, transaction_of, number, go, ready)
+        ready.wait(10)
+        os.kill(own.pid, signal.SIGSTOP)
+        try:
+            go.set()
+            time.sleep(0.003)  # the statement is in the server's socket
+            killer = threading.Thread(target=kill, args=(connection_id,))
+            killer.start()
+            time.sleep(0.003)
+        finally:
+            os.kill(own.pid, signal.SIGCONT)
+        killer.join()
+        one.join()
+        stored = (number,) in run(f"SELECT value FROM {table}", using="other")
+        assert stored == (at == "the first statement" and not one.errors)
+        end_request()
+    administrator.close()
 
 
 @pytest.fixture
