@@ -12,7 +12,7 @@ RUFF := --config pyproject.toml
 PYTEST := $(PY) -m pytest -n 2 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: demo bench test test-quick test-servers soak conformance conformance-core lint lint-ansible \
+.PHONY: demo bench test test-quick test-servers soak differential conformance conformance-core lint lint-ansible \
     lab-test lab-test-full docs clean help
 # There is one .venv.
 .NOTPARALLEL:
@@ -34,6 +34,9 @@ test-servers: .venv/servers  ## The pool on real MySQL and a newer MariaDB, fetc
 
 soak: .venv/drivers  ## Greenlets killed at random, 100,000 requests of each variant (15 minutes); ARGS="--seed 7"
 	@exec $(PY) -m tests.pool.soak $(ARGS)
+
+differential: .venv/drivers  ## Random programs on stock Django and on the pool; ARGS="--minutes 120 --seed 7"
+	@exec $(PY) -m tests.differential $(ARGS)
 
 conformance: .venv/conformance  ## Django's own test suite: mysql_pool against stock; ARGS="--django 6.1" (half an hour)
 	$(PY) -m tests.conformance $(ARGS)

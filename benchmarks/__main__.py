@@ -2,6 +2,7 @@
 
     make bench                                      about ten minutes
     make bench ARGS=--full                          all workloads at 1, 2 and 10 times the pool
+    make bench ARGS="--crowd --seconds 8"           from 200 to 4,000 clients: five minutes
     make bench ARGS="--peers ours-pymysql,sqlalchemy --workloads row --rounds 6"
     make bench ARGS="--output docs/reference/benchmarks"    also what the documentation shows
 
@@ -64,6 +65,7 @@ def parse() -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--full", action="store_true", help="every workload, kind of client and number of clients")
+    add("--crowd", action="store_true", help="only what a request costs when thousands wait")
     add("--peers", help=f"some of: {','.join(peers.BY_NAME)}")
     add("--workloads", help=f"some of: {','.join(workloads.BY_NAME)}; or none")
     add("--clients", type=int, help="so many, instead of 1 to 10 times the pool")
@@ -87,6 +89,8 @@ def parse() -> argparse.Namespace:
 
 def measure(arguments: argparse.Namespace, scratch: Path) -> Run:
     cells = workloads.full() if arguments.full else workloads.quick()
+    if arguments.crowd:
+        cells = workloads.crowd()
     if arguments.workloads:
         cells = [c for c in cells if c.workload.name in arguments.workloads.split(",")]
     if arguments.clients:
@@ -96,6 +100,8 @@ def measure(arguments: argparse.Namespace, scratch: Path) -> Run:
             )
         )
     default = peers.BY_NAME if arguments.full else QUICK_PEERS
+    if arguments.crowd:
+        default = [*goals.OURS, *goals.AS_GENERATED]
     names = arguments.peers.split(",") if arguments.peers else default
     chosen = [peers.BY_NAME[name] for name in names]
     say("a private database server")
@@ -106,7 +112,7 @@ def measure(arguments: argparse.Namespace, scratch: Path) -> Run:
         serving.prepare(server)
         run = Run(about(server.sql("SELECT VERSION()")[0][0], arguments.python))
         bench = Bench(server, arguments.python, scratch, run)
-        if not arguments.no_micro:
+        if not (arguments.no_micro or arguments.crowd):
             for peer in chosen:
                 if peer.name in inside.MEASURED:
                     say(f"inside one process: {peer.title}")
@@ -117,7 +123,7 @@ def measure(arguments: argparse.Namespace, scratch: Path) -> Run:
             cells,
             rounds=arguments.rounds,
             seconds=arguments.seconds,
-            fair=not arguments.no_fairness,
+            fair=not (arguments.no_fairness or arguments.crowd),
             tell=say,
         )
     return run

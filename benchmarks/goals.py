@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from benchmarks.peers import BOUND, BY_NAME
 from benchmarks.report import table
 from benchmarks.results import Run, middle
+from benchmarks.workloads import FEW, MANY
 
 OURS = ("ours-pymysql", "ours-mysqlclient")
 #: The same pool behind the workers of a generated project.
@@ -35,6 +36,7 @@ def verdicts(run: Run) -> list[Verdict]:
         _statements(run),
         _bound(run),
         *_fairness(run),
+        *_crowd(run),
     ]
 
 
@@ -143,6 +145,25 @@ def _bound(run: Run) -> Verdict:
         f"{max(values)}" if values else "-",
         max(values) <= BOUND if values else None,
     )
+
+
+def _crowd(run: Run) -> Iterable[Verdict]:
+    for peer in (*OURS, *AS_GENERATED):
+        goal = (
+            f"{peer}: a request's CPU grows from {FEW} to {MANY} clients at most 1.03 times as "
+            "much as without a database"
+        )
+        growth = {
+            workload: run.growth(peer, f"{workload}/keep/{FEW}", f"{workload}/keep/{MANY}")
+            for workload in ("elsewhere", "alone")
+        }
+        values = [
+            mine / without
+            for mine, without in zip(growth["elsewhere"], growth["alone"], strict=False)
+        ]
+        if values:
+            told = ", ".join(f"{value:.2f}" for value in values)
+            yield Verdict(goal, f"{middle(values):.2f} ({told})", middle(values) <= 1.03)
 
 
 def _fairness(run: Run) -> Iterable[Verdict]:

@@ -64,7 +64,10 @@ def ours(driver: str, release: str, *, as_generated: bool = False) -> Peer:
         driver=driver,
         engine="mysql_pool",
         settings={"CONN_MAX_AGE": 60},
-        options={"MAX_CONNS": POOL, "DRIVER": driver, "RELEASE": release, "POOL_TIMEOUT": 30},
+        options={
+            **{"MAX_CONNS": POOL, "DRIVER": driver, "RELEASE": release},
+            **{"POOL_TIMEOUT": 30, "MAX_WAITING": 4000},  # nobody is to be refused here
+        },
     )
 
 

@@ -91,6 +91,11 @@ class Run:
             getattr(m, what) / theirs[m.round] for m in self.of(peer, cell) if theirs.get(m.round)
         ]
 
+    def growth(self, peer: str, few: str, many: str) -> list[float]:
+        """CPU of a request of cell ``many`` against one of ``few``, round by round."""
+        before = {m.round: m.cpu for m in self.of(peer, few)}
+        return [m.cpu / before[m.round] for m in self.of(peer, many) if before.get(m.round)]
+
 
 def about(server_version: str, python: str) -> dict[str, str]:
     """The machine, and the versions of everything that was measured."""

@@ -20,7 +20,7 @@ TEMPLATE = REPOSITORY / "{{cookiecutter.project_slug}}"
 TICKS = os.sysconf("SC_CLK_TCK")
 START_TIMEOUT = 30.0  # seconds
 STOP_TIMEOUT = 10.0
-CLIENTS_OF_A_WORKER = 1000  # Gunicorn's worker_connections and its default
+CLIENTS_OF_A_WORKER = 4000  # Gunicorn's worker_connections: more than any run has
 
 #: How a traceback ends, and a line of `LastLine`.
 EXCEPTION = re.compile(

@@ -19,7 +19,11 @@ ALL = (
     Workload("elsewhere", "one row, then 50 ms of waiting for something else", "/elsewhere/"),
     Workload("slow", "a query of 0.1 s", "/slow/"),
 )
-BY_NAME = {workload.name: workload for workload in ALL}
+#: What Django and Gunicorn themselves need when many wait.
+ALONE = Workload("alone", "50 ms of waiting for something else, and no database", "/alone/")
+#: Few clients, and many: what does a request cost more because others wait?
+FEW, MANY = 5 * BOUND, 100 * BOUND
+BY_NAME = {workload.name: workload for workload in (*ALL, ALONE)}
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,12 @@ def quick() -> list[Cell]:
         Cell(elsewhere, 5 * BOUND),
         Cell(slow, 2 * BOUND),
     ]
+
+
+def crowd() -> list[Cell]:
+    """The same work for few clients and for many, with the database and without."""
+    elsewhere = BY_NAME["elsewhere"]
+    return [Cell(workload, n) for n in (FEW, MANY) for workload in (ALONE, elsewhere)]
 
 
 def full() -> list[Cell]:

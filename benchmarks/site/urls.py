@@ -10,4 +10,5 @@ urlpatterns = [
     path("write/", views.write),
     path("elsewhere/", views.elsewhere),
     path("slow/", views.slow),
+    path("alone/", views.alone),
 ]

@@ -41,6 +41,11 @@ def elsewhere(request):
     return JsonResponse(as_dict(item))
 
 
+def alone(request):
+    time.sleep(0.05)  # another service answers
+    return JsonResponse({"id": any_key()})
+
+
 def slow(request):
     with connection.cursor() as cursor:
         cursor.execute("SELECT SLEEP(0.1)")

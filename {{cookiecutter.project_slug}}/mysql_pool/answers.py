@@ -11,9 +11,13 @@ import ssl
 
 IN_TRANSACTION = 0x0001
 AUTOCOMMIT = 0x0002
+MORE_RESULTS = 0x0008
 #: System or user variables, temporary tables, prepared statements or the database have changed.
 #: Only with CLIENT.SESSION_TRACK, and `TRACK` sent before.
 SESSION_CHANGED = 0x4000
+
+#: The flags that tell of a session.
+TELLING = IN_TRANSACTION | AUTOCOMMIT | MORE_RESULTS | SESSION_CHANGED
 
 #: What makes a server set SESSION_CHANGED. With '*' MySQL would set it with every answer, because
 #: its `statement_id` changes.

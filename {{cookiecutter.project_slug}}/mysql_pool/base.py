@@ -31,7 +31,6 @@ password aside.
 import os
 import re
 import weakref
-from contextlib import contextmanager
 from functools import cache, partial
 from typing import NamedTuple
 
@@ -294,22 +293,20 @@ class DatabaseWrapper(mysql.DatabaseWrapper):
 
     def _cursor(self, name=None):
         # A statement follows, and takes a connection by itself.
-        with self._session_only():
-            return super()._cursor(name)
-
-    @contextmanager
-    def _session_only(self):
         before, self._session_is_enough = self._session_is_enough, True
         try:
-            yield
+            return super()._cursor(name)
         finally:
             self._session_is_enough = before
 
     def _ensure_session(self):
         """A session, but no connection for it yet."""
         if self.connection is None:
-            with self._session_only():
+            before, self._session_is_enough = self._session_is_enough, True
+            try:
                 self.ensure_connection()
+            finally:
+                self._session_is_enough = before
 
     def get_autocommit(self):
         """Whether each statement is a transaction of its own; needs no connection to know."""

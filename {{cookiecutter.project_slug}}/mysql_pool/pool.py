@@ -195,18 +195,20 @@ class Pool(Opening, Closing, DatabaseConnectionPool):
         return "idle" if now - connection.idle_since >= self.max_idle else None
 
     def _unfit_to_lend(self, connection, now: float) -> str | None:
+        if now >= connection.expires_at or now - connection.idle_since >= self.max_idle:
+            return self._overdue(connection, now)
         # Not quiet: the server has closed it already (restart, KILL, wait_timeout).
-        return self._overdue(connection, now) or (None if connection.is_quiet() else "lost")
+        return None if connection.is_quiet() else "lost"
 
     def _wait(self, holder, spec, urgent: bool, since: float) -> None:
-        waiter = Waiter(holder, self._place())
+        waiter = Waiter(holder, since + self.timeout, self._place())
         try:
             with self._lock:
                 self._enqueue(waiter, spec, urgent)
             self.reconcile(since)
             self._serve()
             self._watch()
-            woken = waiter.wait(since + self.timeout - time.monotonic())
+            waiter.wait(waiter.deadline - time.monotonic())
         except BaseException:
             # Killed or timed out in the queue: what was handed over meanwhile goes on.
             self._leave_queue(waiter)
@@ -218,7 +220,7 @@ class Pool(Opening, Closing, DatabaseConnectionPool):
         self._leave_queue(waiter)
         if waiter.granted is not None:
             self.open_inline(waiter.granted, holder)
-        elif not woken and not waiter.served:
+        elif not waiter.served:
             self.timeouts += 1
             raise self._timeout_error(self._timeout_message(now - since))
         if waiter.error is not None:
@@ -279,7 +281,7 @@ class Pool(Opening, Closing, DatabaseConnectionPool):
             reason = self._unfit_to_keep(slot, now)
         if reason is None:
             self._alive_at = slot.connection.idle_since = now
-            waiter = self._first_waiter()
+            waiter = self._first_waiter() if self._waiters else None
             if waiter is None:
                 self._idle.append(slot)
                 return True
@@ -353,14 +355,31 @@ class Pool(Opening, Closing, DatabaseConnectionPool):
     def _watch_waiters(self) -> None:
         me = self._watcher = (current(),)
         quiet = 0
-        while quiet < 10 and self._watcher is me:
-            time.sleep(WATCH_EVERY)
-            quiet = 0 if self._waiters else quiet + 1
-            if self._waiters:
-                self.reconcile(time.monotonic())
-                self._serve()
-        if self._watcher is me:
-            self._watcher = None
+        try:
+            while quiet < 10 and self._watcher is me:
+                # Who comes meanwhile is woken late by a tenth of the time that is allowed at most.
+                until = min((one.deadline for one in list(self._waiters)), default=float("inf"))
+                pause = min(WATCH_EVERY, self.timeout / 10, until - time.monotonic())
+                time.sleep(max(pause, 0.005))
+                quiet = 0 if self._waiters else quiet + 1
+                if self._waiters:
+                    now = time.monotonic()
+                    self.reconcile(now)
+                    self._serve()
+                    self._wake_late(now)
+        finally:
+            if self._watcher is me:
+                self._watcher = None
+                if self._waiters:  # somebody came, or this was interrupted
+                    self._watch()
+
+    def _wake_late(self, now: float) -> None:
+        """Wake those whose time is over, where they do not wake up by themselves."""
+        with self._lock:
+            late = [one for one in self._waiters if one.deadline <= now and not one.keeps_time]
+            for waiter in late:
+                self._waiters.pop(waiter)
+                waiter.wake()
 
     def start_keeper(self) -> None:
         """Somebody closes what has been idle or alive too long, as long as there is anything."""

@@ -58,10 +58,21 @@ STATEFUL = {
     # MySQL's "locking service" and version tokens are loadable functions: not native, hence held.
     **dict.fromkeys(["NEXTVAL", "SETVAL"], "sequence"),
 }
-PREVIOUS = frozenset("LAST_INSERT_ID FOUND_ROWS ROW_COUNT LASTVAL".split())
-PREVIOUS_VARIABLES = frozenset(
-    "@@IDENTITY @@LAST_INSERT_ID @@WARNING_COUNT @@ERROR_COUNT @@INSERT_ID @@LAST_GTID".split()
-)
+#: Kinds of statements that another may ask about; each is one of the kind before it, too.
+ANY, WROTE, INSERTED = range(3)
+#: Statements that may have made an id, directly or in what they call.
+INSERTS = frozenset("INSERT REPLACE LOAD CALL DO EXECUTE BEGIN".split())
+PREVIOUS = {
+    "LAST_INSERT_ID": INSERTED,
+    "LASTVAL": INSERTED,
+    "FOUND_ROWS": ANY,
+    "ROW_COUNT": ANY,
+}
+PREVIOUS_VARIABLES = {
+    **dict.fromkeys(["@@IDENTITY", "@@LAST_INSERT_ID", "@@INSERT_ID"], INSERTED),
+    "@@LAST_GTID": WROTE,
+    **dict.fromkeys(["@@WARNING_COUNT", "@@ERROR_COUNT"], ANY),
+}
 #: Behind these a name with an opening parenthesis is no call of a function.
 NAMES_FOLLOW = frozenset(
     "INTO INSERT REPLACE IGNORE LOW_PRIORITY HIGH_PRIORITY DELAYED AS WITH RECURSIVE WINDOW".split()
@@ -89,8 +100,11 @@ class Effect(NamedTuple):
     """Why the connection has to stay with its owner afterwards, or None."""
     can_be_reset: bool = True
     """Whether a reset undoes what it leaves."""
-    needs_previous: bool = False
-    """Reads what the statement before it left in the session."""
+    needs_previous: int | None = None
+    """Reads what a statement before it left in the session: `ANY` statement, the last one that
+    `WROTE`, or the last one that `INSERTED`."""
+    does: int = ANY
+    """What those that come after may ask about it."""
 
 
 def effect_of(sql: str, extra: re.Pattern[str] | None = None) -> Effect:
@@ -105,7 +119,7 @@ def _judge(sql: str, extra: re.Pattern[str] | None) -> Effect:
     reasons: list[str] = []
     if extra is not None and extra.search(sql):
         reasons.append("project rule")
-    needs_previous = False
+    needs_previous, does = None, ANY
     for reading in readings(sql):
         statements = _statements(reading)
         if len(statements) > 1:
@@ -113,11 +127,11 @@ def _judge(sql: str, extra: re.Pattern[str] | None) -> Effect:
         for number, statement in enumerate(statements):
             verb = _verb(statement)
             reasons += _left_by(verb, statement)
-            needs_previous = needs_previous or (
-                number == 0 and len(statements) == 1 and _asks_back(verb, statement)
-            )
+            if number == 0 and len(statements) == 1 and needs_previous is None:
+                needs_previous = _asks_back(verb, statement)
+            does = max(does, _does(verb, reasons))
     pins = reasons[0] if reasons else None
-    return Effect(pins, NOT_RESET.isdisjoint(reasons), needs_previous)
+    return Effect(pins, NOT_RESET.isdisjoint(reasons), needs_previous, does)
 
 
 def _statements(reading: list[str]) -> list[list[str]]:
@@ -209,20 +223,26 @@ def _is_name(token: str) -> bool:
     return token[0] == "`" or token == LITERAL or token[0].isalnum() or token[0] in "_$"
 
 
-def _asks_back(verb: str, statement: list[str]) -> bool:
-    """Whether the answer depends on the statement before."""
+def _does(verb: str, reasons: list[str]) -> int:
+    if verb in INSERTS or {"last insert id", "sequence", "several statements"} & set(reasons):
+        return INSERTED
+    return ANY if verb in ("SELECT", "SHOW", "DESCRIBE", "DESC", "EXPLAIN") else WROTE
+
+
+def _asks_back(verb: str, statement: list[str]) -> int | None:
+    """Which statement before this one its answer depends on."""
     words = set(statement)
-    if verb == "SHOW":
-        return bool(words & {"WARNINGS", "ERRORS", "PROFILE", "PROFILES"})
-    if verb == "GET":
-        return "DIAGNOSTICS" in words
+    if verb == "SHOW" and words & {"WARNINGS", "ERRORS", "PROFILE", "PROFILES"}:
+        return ANY
+    if verb == "GET" and "DIAGNOSTICS" in words:
+        return ANY
     if verb not in DATA and verb not in ("SET", "DO"):
-        return False  # a definition; or it is compound and brings its own
-    if words & PREVIOUS_VARIABLES or {"PREVIOUS", "VALUE"} <= words:
-        return True
-    return any(
-        name in PREVIOUS
-        and statement[place + 1 : place + 2] == ["("]
-        and (name == "LASTVAL" or statement[place + 2 : place + 3] == [")"])
-        for place, name in enumerate(statement)
-    )
+        return None  # a definition; or it is compound and brings its own
+    asked = [kind for name, kind in PREVIOUS_VARIABLES.items() if name in words]
+    if {"PREVIOUS", "VALUE"} <= words:
+        asked.append(INSERTED)
+    for place, name in enumerate(statement):
+        called = name in PREVIOUS and statement[place + 1 : place + 2] == ["("]
+        if called and (name == "LASTVAL" or statement[place + 2 : place + 3] == [")"]):
+            asked.append(PREVIOUS[name])
+    return max(asked, default=None)

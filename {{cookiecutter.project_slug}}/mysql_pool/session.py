@@ -16,7 +16,7 @@ from . import answers
 from .cursor import SessionCursor
 from .drivers.base import autocommit_as
 from .drivers.contract import Driver, PhysicalConnection
-from .rules import Effect, effect_of
+from .rules import ANY, INSERTED, Effect, effect_of
 
 NOTHING = Effect()
 BY_HAND = "by hand"
@@ -28,10 +28,14 @@ HARMLESS = frozenset(
     "get_host_info get_proto_info open host port user db database".split()
 )
 #: These tell of the statement before, which may have run on another connection.
-OF_THE_STATEMENT_BEFORE = frozenset(
-    "insert_id affected_rows show_warnings warning_count info field_count errno error sqlstate "
-    "server_status".split()
-)
+OF_THE_STATEMENT_BEFORE = {
+    "insert_id": INSERTED,
+    **dict.fromkeys(
+        "affected_rows show_warnings warning_count info field_count errno error sqlstate "
+        "server_status".split(),
+        ANY,
+    ),
+}
 
 
 class Session:
@@ -80,6 +84,8 @@ class Session:
         self._autocommit = True
         self._told_autocommit: PhysicalConnection | None = None
         """The connection that was told `_autocommit`; what the program itself tells it stays."""
+        self._ran = -1
+        """The most that a statement has done since the connection was taken, of ``Effect.does``."""
         self._lost: Exception | None = None
         self._closed = False
 
@@ -93,7 +99,7 @@ class Session:
             if self._closed:
                 raise self.driver.InterfaceError(0, "This session was closed.")
             self._check_out()
-            self._told_autocommit = None
+            self._told_autocommit, self._ran = None, -1
         connection = self.held
         if connection.fresh:
             self._prepare(connection)
@@ -140,7 +146,7 @@ class Session:
         if type(sql) is not str:
             sql = bytes(sql).decode("latin-1") if isinstance(sql, (bytes, bytearray)) else str(sql)
         effect = effect_of(sql, self._pin_on)
-        if effect.needs_previous and self.held is None:
+        if effect.needs_previous is not None and not self._knows(effect.needs_previous):
             self._refuse_previous()
         connection = self.take()
         if self._setting_up:
@@ -148,6 +154,10 @@ class Session:
         elif self._told_autocommit is not connection:
             connection.lead = self._autocommit
         return connection, effect
+
+    def _knows(self, kind: int) -> bool:
+        """Whether a statement of this kind has run on the connection since it was taken."""
+        return self.held is not None and self._ran >= kind
 
     def _refuse_previous(self):
         raise self.driver.OperationalError(
@@ -159,10 +169,14 @@ class Session:
 
     def statement_ends(self, connection: PhysicalConnection, effect: Effect = NOTHING):
         """Keep the connection or give it back, whatever the statement and the mode ask for."""
+        if self._autocommit and not effect.pins and self._is_free() and connection.is_at_rest():
+            self._give_back()
+            return
         self._note_autocommit(connection)
         changed = connection.session_changed()
         if self._setting_up:
             return
+        self._ran = max(self._ran, effect.does)
         if effect.pins or changed:
             self._pin(effect.pins or "session state", effect.can_be_reset)
         if self._autocommit:
@@ -181,13 +195,11 @@ class Session:
 
     def _settle(self):
         """Give the connection back unless something keeps it."""
-        if (
-            self.pinned is None
-            and not self._per_request
-            and not self._by_hand
-            and not self._setting_up
-        ):
+        if self._is_free():
             self._give_back()
+
+    def _is_free(self) -> bool:
+        return not (self.pinned or self._per_request or self._by_hand or self._setting_up)
 
     def statement_failed(self, connection, error, effect: Effect = NOTHING):
         """After any exception in a statement, also one that came from outside (GreenletExit)."""
@@ -200,11 +212,15 @@ class Session:
             self.pool.distrust(connection.server)
         if connection.is_reusable():
             self._note_autocommit(connection)
-            connection.session_changed()
+            tracked = connection.session_changed() is not None
             if self._setting_up:
                 return
+            self._ran = max(self._ran, ANY)
             if effect.pins:
                 self._pin(effect.pins, effect.can_be_reset)  # a part of it may have been done
+            elif tracked and effect.does != ANY and answers.is_from_server(error):
+                # A trigger may have run, and the flag comes with success only (MariaDB).
+                self._pin("failed statement")
             if self._autocommit:
                 if self.pinned is None and not connection.autocommit_is_on():
                     self._end_on_server(connection, "ROLLBACK")
@@ -380,7 +396,8 @@ class Session:
         # gets the physical one, which then stays with it.
         if name.startswith("__"):
             raise AttributeError(name)
-        if name in OF_THE_STATEMENT_BEFORE and self.held is None:
+        kind = OF_THE_STATEMENT_BEFORE.get(name)
+        if kind is not None and not self._knows(kind):
             self._refuse_previous()
         connection = self.take()
         try:
@@ -390,7 +407,7 @@ class Session:
             raise
         if name in HARMLESS:
             self.settle()
-        elif name not in OF_THE_STATEMENT_BEFORE:
+        elif kind is None:
             # It may be told anything from here on, and keep it.
             self._pin(DRIVER_CONNECTION, can_be_reset=False)
         return value

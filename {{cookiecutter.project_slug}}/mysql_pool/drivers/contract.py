@@ -48,6 +48,10 @@ class PhysicalConnection(Protocol):
     def session_changed(self) -> bool | None:
         """Whether the server saw its session change since this was last asked; None: unknown."""
 
+    def is_at_rest(self) -> bool:
+        """Whether nobody could tell that a statement has run, as far as the driver knows: all of
+        the answer is read, autocommit is on, no transaction is open, the session is unchanged."""
+
     def run(self, sql: str) -> None:
         """Run a statement whose rows nobody wants. Raises the driver's errors."""
 

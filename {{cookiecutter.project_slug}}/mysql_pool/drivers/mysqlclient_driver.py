@@ -242,6 +242,10 @@ class Connection(BaseConnection, DriverConnection):
     def in_transaction(self) -> None:
         """None: mysqlclient does not show this flag."""
 
+    def is_at_rest(self) -> bool:
+        """As far as the C library shows it."""
+        return not self.busy and self.autocommit_is_on() and not self.more_results()
+
     def session_changed(self) -> None:
         """None: mysqlclient does not show this flag."""
 

@@ -99,22 +99,18 @@ def connect(parameters: dict) -> "Connection":
 class Result(connections.MySQLResult):
     """A result that also keeps the status of its end, which PyMySQL throws away."""
 
-    def __init__(self, connection):
-        super().__init__(connection)
-        self._tracks = connection.tracks
-
     def _check_packet_is_eof(self, packet):
-        connection = self.connection
-        if not super()._check_packet_is_eof(packet):
+        if not packet.is_eof_packet():  # nearly always, as it is asked for each row
             return False
-        (self.server_status,) = struct.unpack_from("<H", packet.get_all_data(), 3)
-        connection.note_status(self.server_status)
+        self.warning_count, self.server_status = struct.unpack_from("<HH", packet.get_all_data(), 1)
+        self.has_next = self.server_status & answers.MORE_RESULTS
+        self.connection.note_status(self.server_status)
         return True
 
     def _read_ok_packet(self, packet):
         super()._read_ok_packet(packet)
         # With session tracking the message has its length in front, and the news behind.
-        if self._tracks and self.message:
+        if self.message and self.connection is not None and self.connection.tracks:
             self.message = self.message[1 : 1 + self.message[0]]
 
 
@@ -242,6 +238,15 @@ class Connection(BaseConnection, DriverConnection):
         """What the server said with its last answer; None after an error, which does not tell."""
         return None if self._status_is_old else bool(self.server_status & answers.IN_TRANSACTION)
 
+    def is_at_rest(self) -> bool:
+        """All of it is in the last answer."""
+        return (
+            self.server_status & answers.TELLING == answers.AUTOCOMMIT
+            and not (self._changed or self._status_is_old or self._in_statement)
+            and self._result is not None
+            and not self._result.unbuffered_active
+        )
+
     def session_changed(self) -> bool | None:
         """What the server said since this was last asked; None if it is an old one."""
         changed, self._changed = self._changed, False
@@ -330,7 +335,12 @@ class Connection(BaseConnection, DriverConnection):
 
     def is_reusable(self) -> bool:
         """Whether the protocol is idle: open, no answer outstanding, none half read."""
-        return self._sock is not None and not self.busy and not self.has_more_results()
+        result = self._result
+        return (
+            self._sock is not None
+            and not self._in_statement
+            and (result is None or not (result.unbuffered_active or result.has_next))
+        )
 
     def forget_result(self) -> None:
         """Drop the rows of the last statement; its cursor has them too if anybody wants them."""
