@@ -16,8 +16,8 @@ PAGE = "docs/explanation/transaction-mode.md"
 
 
 class Meant(NamedTuple):
-    """``applies(step, first, stock, pool, variant)``: two outcomes, and whether it was the first
-    statement of its transaction (or there was none)."""
+    """``applies(step, first, stock, pool, variant)``: two outcomes; ``first``: nothing was inserted
+    since the session has had its connection (it may well be new to it)."""
 
     anchor: str
     why: str
@@ -34,8 +34,7 @@ def _is_refusal(outcome: dict) -> bool:
 
 def _asks_for_previous(step, first, stock, pool, variant) -> bool:
     return (
-        variant.release == "transaction"
-        and first
+        first
         and step[0].rstrip("!") in ("sql", "kept")
         # Only these: a text that merely holds the words, in a literal or a body, is not refused.
         and step[1] in STATEMENTS["previous"]
@@ -44,12 +43,7 @@ def _asks_for_previous(step, first, stock, pool, variant) -> bool:
 
 
 def _asks_driver_for_previous(step, first, stock, pool, variant) -> bool:
-    return (
-        variant.release == "transaction"
-        and first
-        and step[:2] == ["driver", "insert_id"]
-        and _is_refusal(pool)
-    )
+    return first and step[:2] == ["driver", "insert_id"] and _is_refusal(pool)
 
 
 MEANT = [
@@ -64,6 +58,12 @@ MEANT = [
         _asks_driver_for_previous,
     ),
 ]
+
+
+def inserts(step: list) -> bool:
+    """Whether a later step may ask for the id that this one has made."""
+    text = str(step[1:]).upper()
+    return any(word in text for word in ("INSERT", "REPLACE", "CALL", "LAST_INSERT_ID(", "EXECUTE"))
 
 
 def may_differ_anywhere(program: list, variant: Variant) -> bool:

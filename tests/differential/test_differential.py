@@ -13,7 +13,8 @@ from tests.differential.pair import VARIANTS, Pair, Variant, private_server
 from tests.differential.programs import inner, render, step_at
 from tests.differential.search import search
 
-pytestmark = [pytest.mark.server, pytest.mark.full, pytest.mark.timeout(600)]  # a difference is made smaller
+# Minutes: a difference that is found is made smaller.
+pytestmark = [pytest.mark.server, pytest.mark.full, pytest.mark.timeout(600)]
 
 #: Random programs of each variant: some five seconds of them.
 PROGRAMS = 20

@@ -4,7 +4,8 @@
 class SessionCursor:
     """Rows are in the cursor when a statement has ended; they stay readable without a connection.
 
-    Unbuffered cursors (``SSCursor``) keep the connection until the request ends.
+    Unbuffered cursors (``SSCursor``) keep the connection until their rows are read, or the request
+    ends; then to read on is an error.
     """
 
     def __init__(self, session, cursorclass=None):
@@ -13,6 +14,13 @@ class SessionCursor:
         self._cursor = cursorclass(None)
         self._closed = False
         self._streams = issubclass(cursorclass, session.driver.UNBUFFERED_CURSOR)
+        self._reading = None
+        """The connection that unread rows come from."""
+
+    @property
+    def connection(self):
+        """What Django takes for the driver's connection."""
+        return self._session
 
     def execute(self, query, args=None):
         """Run one statement."""
@@ -29,34 +37,38 @@ class SessionCursor:
     def mogrify(self, query, args=None):
         """The text that would be sent."""
         session, cursor = self._session, self._cursor
-        cursor.connection = connection = session.take()
+        connection, _ = session.statement_begins("SELECT 1")
+        cursor.connection = connection
         try:
             return cursor.mogrify(query, args)
         finally:
             session.statement_ends(connection)
-            if session.held is None:
-                cursor.connection = None
+            self._part()
 
     def _run(self, method, query, args, judged_as=None):
         session = self._session
         if self._closed:
             raise session.driver.ProgrammingError("This cursor was closed.")
-        connection, effect = session.statement_begins(judged_as or query)
+        connection, effect = session.statement_begins(judged_as or query, args is not None)
         cursor = self._cursor
         cursor.connection = connection
         try:
             result = method(query, args)
         except BaseException as error:
             session.statement_failed(connection, error, effect)
-            if session.held is None:
-                cursor.connection = None
+            self._part()
             raise
         if self._streams and connection.busy:
+            self._reading = connection
             effect = effect._replace(pins=effect.pins or "unbuffered cursor")
         session.statement_ends(connection, effect)
-        if session.held is None:
-            cursor.connection = None  # another user's from now on
+        self._part()
         return result
+
+    def _part(self):
+        """The connection is another user's, once the session has given it back."""
+        if self._session.held is None:
+            self._cursor.connection = None
 
     def nextset(self):
         """Go on to the next result of the last statement."""
@@ -86,9 +98,32 @@ class SessionCursor:
             raise
 
     def __getattr__(self, name):
+        if name.startswith("fetch") and self._reading is not None:
+            self._check_that_rows_are_there()
         return getattr(self._cursor, name)
 
+    @property
+    def arraysize(self):
+        """How many rows ``fetchmany()`` gives."""
+        return self._cursor.arraysize
+
+    @arraysize.setter
+    def arraysize(self, number):
+        self._cursor.arraysize = number
+
+    def _check_that_rows_are_there(self):
+        if not self._reading.busy and self._session.held is self._reading:
+            self._reading = None  # read to the end
+        elif self._session.held is not self._reading:
+            raise self._session.driver.OperationalError(
+                2013,
+                "mysql_pool: the connection of this unbuffered cursor went back with the end of "
+                "the request, and unread rows with it. Read them before, or use a buffered cursor.",
+            )
+
     def __iter__(self):
+        if self._reading is not None:
+            self._check_that_rows_are_there()
         return iter(self._cursor)
 
     def __enter__(self):

@@ -19,7 +19,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from .functions import NATIVE
-from .scanner import EXECUTABLE, LITERAL, UNREADABLE, USER_VARIABLE, readings
+from .scanner import EXECUTABLE, LITERAL, OPEN_LITERAL, UNREADABLE, USER_VARIABLE, readings
 
 #: Statements that change data or look at it, and leave nothing but what their expressions do.
 DATA = frozenset(
@@ -74,10 +74,16 @@ PREVIOUS_VARIABLES = {
     **dict.fromkeys(["@@WARNING_COUNT", "@@ERROR_COUNT"], ANY),
 }
 #: Behind these a name with an opening parenthesis is no call of a function.
-NAMES_FOLLOW = frozenset(
-    "INTO INSERT REPLACE IGNORE LOW_PRIORITY HIGH_PRIORITY DELAYED AS WITH RECURSIVE WINDOW".split()
-)
+NAMES_FOLLOW = frozenset("INTO INSERT REPLACE AS WITH RECURSIVE WINDOW".split())
+#: The same between INSERT and the table.
+NAMES_FOLLOW_IN_INSERT = frozenset("IGNORE LOW_PRIORITY HIGH_PRIORITY DELAYED".split())
+#: What is created; of these, some have a text that is not run now.
 ROUTINES = frozenset("PROCEDURE FUNCTION TRIGGER EVENT PACKAGE VIEW".split())
+OBJECTS = ROUTINES | frozenset(
+    "TABLE INDEX DATABASE SCHEMA USER ROLE SEQUENCE SERVER TABLESPACE".split()
+)
+#: Their text has names with parentheses that are columns, keys, types.
+DEFINITIONS = frozenset("CREATE ALTER DROP RENAME TRUNCATE GRANT REVOKE".split())
 
 #: What a reset (COM_RESET_CONNECTION) does not undo, so that the connection is closed instead
 #: (of these, MariaDB 10.11 and 11.8 and MySQL 9.7 leave one or the other). A role that changes
@@ -107,20 +113,23 @@ class Effect(NamedTuple):
     """What those that come after may ask about it."""
 
 
-def effect_of(sql: str, extra: re.Pattern[str] | None = None) -> Effect:
+def effect_of(sql: str, extra: re.Pattern[str] | None = None, formatted: bool = False) -> Effect:
     """Judge one statement. ``extra`` is the project's own rule (``OPTIONS["PIN_ON"]``), which adds
-    to those here."""
+    to those here; ``formatted``: arguments will be put in place of ``%s``."""
     # Long texts are bulk statements whose text hardly ever comes again: not worth remembering.
-    return _judge(sql, extra) if len(sql) < 4096 else _judge.__wrapped__(sql, extra)
+    judge = _judge if len(sql) < 4096 else _judge.__wrapped__
+    return judge(sql, extra, formatted)
 
 
 @lru_cache(maxsize=2048)
-def _judge(sql: str, extra: re.Pattern[str] | None) -> Effect:
+def _judge(sql: str, extra: re.Pattern[str] | None, formatted: bool) -> Effect:
     reasons: list[str] = []
     if extra is not None and extra.search(sql):
         reasons.append("project rule")
     needs_previous, does = None, ANY
     for reading in readings(sql):
+        if formatted and OPEN_LITERAL in reading:
+            reasons.append("placeholder in a literal")
         statements = _statements(reading)
         if len(statements) > 1:
             reasons.append("several statements")
@@ -174,9 +183,15 @@ def _left_by(verb: str, statement: list[str]) -> list[str]:
         reasons.append("found rows")
     if "VALUE" in words and "NEXT" in words:
         reasons.append("sequence")
-    if not (verb == "CREATE" and words & ROUTINES):
-        reasons += _called(statement, definition=verb in SHARED)
+    if not _defines_routine(verb, statement):
+        reasons += _called(verb, statement)
     return reasons
+
+
+def _defines_routine(verb: str, statement: list[str]) -> bool:
+    """Whether its text is kept and not run."""
+    created = next((one for one in statement if one in OBJECTS), None)
+    return verb in ("CREATE", "ALTER") and created in ROUTINES
 
 
 def _left_by_definition(verb: str, statement: list[str]) -> list[str]:
@@ -190,11 +205,11 @@ def _left_by_definition(verb: str, statement: list[str]) -> list[str]:
     return []
 
 
-def _called(statement: list[str], *, definition: bool) -> list[str]:
+def _called(verb: str, statement: list[str]) -> list[str]:
     """What the functions that are called may leave; a definition calls them in its SELECT only."""
     reasons = []
     start = 0
-    if definition:
+    if verb in DEFINITIONS:
         if "SELECT" not in statement:
             return []
         start = statement.index("SELECT")
@@ -206,11 +221,15 @@ def _called(statement: list[str], *, definition: bool) -> list[str]:
         qualified = False
         while before > 0 and statement[before] == ".":
             qualified, before = True, before - 2
-        if before >= 0 and statement[before] in NAMES_FOLLOW:
+        previous = statement[before] if before >= 0 else ""
+        if previous in NAMES_FOLLOW or (
+            verb in ("INSERT", "REPLACE") and previous in NAMES_FOLLOW_IN_INSERT
+        ):
             continue
-        if not qualified and name in STATEFUL:
-            reasons.append(STATEFUL[name])
-        elif not qualified and name == "LAST_INSERT_ID":
+        native = name.strip("`").upper()
+        if not qualified and native in STATEFUL:
+            reasons.append(STATEFUL[native])
+        elif not qualified and native == "LAST_INSERT_ID":
             if statement[place + 2 : place + 3] != [")"]:
                 reasons.append("last insert id")
         elif qualified or name not in NATIVE:
@@ -236,12 +255,13 @@ def _asks_back(verb: str, statement: list[str]) -> int | None:
         return ANY
     if verb == "GET" and "DIAGNOSTICS" in words:
         return ANY
-    if verb not in DATA and verb not in ("SET", "DO"):
-        return None  # a definition; or it is compound and brings its own
+    if _defines_routine(verb, statement) or verb in ("BEGIN", "PREPARE"):
+        return None  # its text is not run; or it is compound and brings its own
     asked = [kind for name, kind in PREVIOUS_VARIABLES.items() if name in words]
     if {"PREVIOUS", "VALUE"} <= words:
         asked.append(INSERTED)
-    for place, name in enumerate(statement):
+    for place, token in enumerate(statement):
+        name = token.strip("`").upper()
         called = name in PREVIOUS and statement[place + 1 : place + 2] == ["("]
         if called and (name == "LASTVAL" or statement[place + 2 : place + 3] == [")"]):
             asked.append(PREVIOUS[name])

@@ -16,6 +16,8 @@ LITERAL = "'"
 USER_VARIABLE = "@"
 EXECUTABLE = "/*!"
 UNREADABLE = "?"
+#: A literal with a ``%s`` in it: if arguments are put in, it may end elsewhere.
+OPEN_LITERAL = "'%s"
 
 _QUOTED = {
     True: r"'(?:[^'\\]|\\.|'')*'" r'|"(?:[^"\\]|\\.|"")*"',
@@ -48,6 +50,7 @@ def _pattern(backslash: bool) -> re.Pattern[str]:
 
 
 _PATTERNS = {backslash: _pattern(backslash) for backslash in (True, False)}
+_PLACEHOLDER = re.compile(r"(?<!%)(?:%%)*%(?:s|\()")
 _SCOPE = re.compile(r"@@(?:(?:GLOBAL|SESSION|LOCAL|PERSIST|PERSIST_ONLY)\s*\.\s*)?", re.IGNORECASE)
 
 
@@ -61,7 +64,8 @@ def tokens(sql: str, backslash: bool = True) -> list[str]:
         elif kind == "nothing":
             continue
         elif kind == "literal":
-            found.append(LITERAL)
+            is_open = len(match[0]) > 2 and _PLACEHOLDER.search(match[0], 1) is not None
+            found.append(OPEN_LITERAL if is_open else LITERAL)
         elif kind == "row":
             found += ("(", LITERAL, ")")
         elif kind == "user":

@@ -84,6 +84,7 @@ class Session:
         self._autocommit = True
         self._told_autocommit: PhysicalConnection | None = None
         """The connection that was told `_autocommit`; what the program itself tells it stays."""
+        self._running = 0
         self._ran = -1
         """The most that a statement has done since the connection was taken, of ``Effect.does``."""
         self._lost: Exception | None = None
@@ -141,19 +142,27 @@ class Session:
         self.held = None
         self.pool.release(connection, self.reference, reason)
 
-    def statement_begins(self, sql) -> tuple[PhysicalConnection, Effect]:
-        """Get ready to run ``sql``; returns the connection to run it on and its effect."""
+    def statement_begins(self, sql, formatted: bool = False) -> tuple[PhysicalConnection, Effect]:
+        """Get ready to run ``sql``; returns the connection to run it on and its effect.
+
+        ``formatted``: arguments will be put in place of ``%s``. ``statement_ends`` or
+        ``statement_failed`` has to follow; statements may be nested (arguments that query).
+        """
         if type(sql) is not str:
             sql = bytes(sql).decode("latin-1") if isinstance(sql, (bytes, bytearray)) else str(sql)
-        effect = effect_of(sql, self._pin_on)
+        effect = effect_of(sql, self._pin_on, formatted)
         if effect.needs_previous is not None and not self._knows(effect.needs_previous):
             self._refuse_previous()
         connection = self.take()
+        self._lead(connection)
+        self._running += 1
+        return connection, effect
+
+    def _lead(self, connection):
         if self._setting_up:
             connection.lead = True
         elif self._told_autocommit is not connection:
             connection.lead = self._autocommit
-        return connection, effect
 
     def _knows(self, kind: int) -> bool:
         """Whether a statement of this kind has run on the connection since it was taken."""
@@ -169,10 +178,11 @@ class Session:
 
     def statement_ends(self, connection: PhysicalConnection, effect: Effect = NOTHING):
         """Keep the connection or give it back, whatever the statement and the mode ask for."""
+        self._running -= 1
         if self._autocommit and not effect.pins and self._is_free() and connection.is_at_rest():
             self._give_back()
             return
-        self._note_autocommit(connection)
+        owed = self._note_autocommit(connection)
         changed = connection.session_changed()
         if self._setting_up:
             return
@@ -183,15 +193,18 @@ class Session:
             if connection.in_transaction() or connection.has_more_results():
                 # A transaction begun in a way the rules do not know, or a further result.
                 self._pin("open transaction")
-            elif self.pinned is None and not connection.autocommit_is_on():
+            elif owed and self.pinned is None and not connection.autocommit_is_on():
                 # It could not be switched on before the statement, which waits for it.
                 self._end_on_server(connection, autocommit_as(True))
             self._settle()
 
-    def _note_autocommit(self, connection):
-        connection.lead = None  # a statement that was never sent leaves nothing behind
-        if connection.autocommit_is_on() == self._autocommit:
+    def _note_autocommit(self, connection) -> bool:
+        """Whether the server has still to be told; what the program told it by itself stays."""
+        # A statement that was never sent leaves nothing behind.
+        owed, connection.lead = connection.lead is not None, None
+        if not owed and not self._setting_up:
             self._told_autocommit = connection
+        return owed
 
     def _settle(self):
         """Give the connection back unless something keeps it."""
@@ -199,10 +212,13 @@ class Session:
             self._give_back()
 
     def _is_free(self) -> bool:
-        return not (self.pinned or self._per_request or self._by_hand or self._setting_up)
+        return not (
+            self.pinned or self._per_request or self._by_hand or self._setting_up or self._running
+        )
 
     def statement_failed(self, connection, error, effect: Effect = NOTHING):
         """After any exception in a statement, also one that came from outside (GreenletExit)."""
+        self._running = max(self._running - 1, 0)
         if self.held is not connection:
             return  # taken away by the pool, or given back already
         if connection.busy and self.pinned and answers.is_out_of_sync(error):
@@ -276,6 +292,7 @@ class Session:
         if self._by_hand:
             return
         self._lost = None
+        self._running = 0
         connection = self.held
         if connection is None:
             self._forget_pins()
@@ -345,12 +362,14 @@ class Session:
         connection = self.held
         if connection is None:
             return
+        self._running += 1
         try:
             self._end_on_server(connection, sql)
         except BaseException as error:
             self.statement_failed(connection, error)
             self._lost = None  # the transaction is over, and the caller knows how
             raise
+        self._running -= 1
         self._settle()
 
     def _end_on_server(self, connection, sql: str):
@@ -373,6 +392,7 @@ class Session:
     def ping(self, reconnect=False):
         """Ask the server; raises the driver's error when it does not answer."""
         connection = self.take()
+        self._running += 1
         try:
             connection.check_alive()
         except BaseException as error:
@@ -408,6 +428,7 @@ class Session:
         if name in HARMLESS:
             self.settle()
         elif kind is None:
+            self._lead(connection)  # it may well be a query
             # It may be told anything from here on, and keep it.
             self._pin(DRIVER_CONNECTION, can_be_reset=False)
         return value

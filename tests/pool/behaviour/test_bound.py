@@ -95,6 +95,33 @@ def test_a_full_pool_raises_pool_timeout_after_its_time(use):
     assert stats()["default"]["timeouts"] == 1
 
 
+def test_a_health_check_waits_for_a_full_pool_once_and_not_twice(use):
+    from django.db import connections
+
+    use(MAX_CONNS=1, POOL_TIMEOUT=0.2)
+    connections.databases["default"]["CONN_HEALTH_CHECKS"] = True
+    idle, full = threading.Event(), threading.Event()
+
+    def client(number):
+        run("SELECT 1")
+        end_request()
+        idle.set()
+        assert full.wait(20)
+        run("SELECT 1")
+
+    try:
+        clients = Threads(1, client)
+        assert idle.wait(20)
+        with transaction.atomic():
+            run("SELECT 1")
+            full.set()
+            (error,) = clients.join()
+    finally:
+        connections.databases["default"]["CONN_HEALTH_CHECKS"] = False
+    assert isinstance(error.__cause__, PoolTimeout)
+    assert stats()["default"]["timeouts"] == 1
+
+
 def test_a_timeout_in_the_queue_loses_no_slot(use):
     use(MAX_CONNS=2, POOL_TIMEOUT=0.05)
     for _ in range(3):
@@ -168,7 +195,7 @@ def test_a_greenlet_that_ends_with_its_connection_does_not_keep_the_slot(use, ca
 def test_after_the_first_leak_the_log_tells_where_connections_were_taken(use, caplog, monkeypatch):
     import gevent
 
-    monkeypatch.setattr("mysql_pool.pool.TELL_EVERY", 0)
+    monkeypatch.setattr("mysql_pool.watching.TELL_EVERY", 0)
     use(MAX_CONNS=1, POOL_TIMEOUT=5)
 
     def forgetful():
@@ -205,10 +232,26 @@ def test_code_that_forgets_with_every_call_does_not_fill_the_log(use, caplog, mo
     forget(1)
     assert len(told()) == 1
     assert "default: 1 greenlets" in told()[0]
-    monkeypatch.setattr("mysql_pool.pool.TELL_EVERY", 0)  # the minute has passed
+    monkeypatch.setattr("mysql_pool.watching.TELL_EVERY", 0)  # the minute has passed
     run("SELECT 1")  # an empty pool is not looked after
     eventually(lambda: len(told()) == 2)
     assert "default: 4 greenlets" in told()[1]
+
+
+def test_options_that_stock_django_accepts_are_accepted(use):
+    use(autocommit=True, reconnect=True)
+    connection.close()
+    assert run("SELECT @@autocommit") == ((1,),)
+
+
+def test_an_option_that_would_lose_writes_is_refused(use):
+    from django.core.exceptions import ImproperlyConfigured
+
+    use(autocommit=False)
+    connection.close()
+    with pytest.raises(ImproperlyConfigured, match="AUTOCOMMIT beside OPTIONS"):
+        run("SELECT 1")
+    use()
 
 
 def test_wrong_options_are_refused_by_name(use):

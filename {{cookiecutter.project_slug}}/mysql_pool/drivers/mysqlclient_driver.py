@@ -67,15 +67,26 @@ class Rows:
 
     def fetch_row(self, maxrows=1, how=0):
         """As the C library's: at most ``maxrows`` rows, all for 0."""
-        rows = self._result.fetch_row(maxrows, how)
+        try:
+            rows = self._result.fetch_row(maxrows, how)
+        except MySQLdb.MySQLError as error:
+            if answers.is_from_server(error):
+                self._read_to_the_end()  # it comes in place of the rest
+            raise
         if len(rows) < maxrows or not maxrows:
             self._read_to_the_end()
         return rows
 
     def discard(self):
         """Read the rest and throw it away."""
-        self._result.discard()
-        self._read_to_the_end()
+        result, self._result = self._result, None
+        if result is not None:
+            result.discard()
+            self._read_to_the_end()
+
+    def __del__(self):
+        if self._result is not None:  # the C library reads the rest when it is gone
+            self.discard()
 
     def __getattr__(self, name):
         return getattr(self._result, name)
@@ -126,10 +137,11 @@ class Connection(BaseConnection, DriverConnection):
                 CR.COMMANDS_OUT_OF_SYNC,
                 "Commands out of sync; you can't run this command now",
             )
-        lead, self.lead = self.lead, None
+        lead = self.lead
         # Two round trips: the C library has no way to send two statements at once.
         if lead is not None and lead != self.autocommit_is_on():
             self._ask(autocommit_as(lead).encode())
+        self.lead = None
         self._ask(query)
 
     def _ask(self, query: bytes) -> None:
@@ -194,6 +206,11 @@ class Connection(BaseConnection, DriverConnection):
         return result and Rows(result, self._was_read)
 
     def _was_read(self):
+        self.busy = False
+
+    def discard_result(self):
+        """Read a result and throw it away."""
+        super().discard_result()
         self.busy = False
 
     def next_result(self):

@@ -155,10 +155,11 @@ class Connection(BaseConnection, DriverConnection):
             raise err.ProgrammingError(
                 CR.CR_COMMANDS_OUT_OF_SYNC, "Commands out of sync: an answer is outstanding"
             )
-        lead, self.lead = self.lead, None
+        lead = self.lead
         self._in_statement = True
         try:
             if lead is None or lead == self.autocommit_is_on():
+                self.lead = None
                 result = super().query(sql, unbuffered)
             else:
                 result = self._query_behind(lead, sql, unbuffered)
@@ -180,9 +181,12 @@ class Connection(BaseConnection, DriverConnection):
         self._execute_command(COMMAND.COM_QUERY, sql)  # _write_bytes() puts the rest in front
         number = self._next_seq_id  # more than 1 for a statement of several packets
         errors = self._read_answers(len(LEADS[lead]))
+        told = len(errors) < len(LEADS[lead])
+        if told:
+            self.lead = None
         self._next_seq_id = number
         self._affected_rows = self._read_query_result(unbuffered=unbuffered)
-        if not lead and len(errors) == len(LEADS[lead]):
+        if not told and not lead:
             raise errors[0]
         return self._affected_rows
 
