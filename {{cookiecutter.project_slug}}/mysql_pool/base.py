@@ -248,18 +248,20 @@ class DatabaseWrapper(mysql.DatabaseWrapper):
     def _session_set_up(self, conn_params):
         """The statements that make a new session ours: once for each physical connection.
 
-        Django's own (``init_connection_state`` sends them for each connect), and those that the
-        drivers would run when they connect: after a reset they have to run again. Takes the
-        latter out of ``conn_params``.
+        Those that the drivers would run when they connect (after a reset they have to run again),
+        and then Django's own, which ``init_connection_state`` sends for each connect. Takes the
+        former out of ``conn_params``.
         """
-        statements = ["SET SESSION sql_auto_is_null = 0"]
+        statements = split(conn_params.pop("init_command", None) or "")
+        if sql_mode := conn_params.pop("sql_mode", None):
+            # PyMySQL sends it before init_command, mysqlclient after it.
+            place = 0 if driver.NAME == "pymysql" else len(statements)
+            text = sql_mode.replace("'", "''")
+            statements.insert(place, f"SET SESSION sql_mode = '{text}'")
+        statements.append("SET SESSION sql_auto_is_null = 0")
         if self.isolation_level:
             level = self.isolation_level.upper()
             statements.append(f"SET SESSION TRANSACTION ISOLATION LEVEL {level}")
-        if sql_mode := conn_params.pop("sql_mode", None):
-            statements.append("SET SESSION sql_mode = '{}'".format(sql_mode.replace("'", "''")))
-        if init_command := conn_params.pop("init_command", None):
-            statements += split(init_command)
         return statements
 
     def init_connection_state(self):

@@ -6,6 +6,7 @@ has a statement that nobody waits for any more ended with KILL.
 """
 
 import logging
+import os
 import socket
 import threading
 import time
@@ -42,9 +43,7 @@ class Closing:
 
     def hang_up(self, slot: Slot) -> None:
         """Close a condemned connection, and have somebody wait for the server's end."""
-        dropped = slot.connection.hang_up()
-        if dropped is not None:
-            slot.dropped = dropped
+        slot.dropped = slot.connection.hang_up()
         if slot.dropped is None or slot.dropped.fileno() < 0:
             self.forget_slot(slot)  # there is nothing to wait for
             return
@@ -56,8 +55,7 @@ class Closing:
     def _see_off(self, slot: Slot) -> None:
         """Wait until the server has ended what we closed; end its statement if it goes on."""
         slot.works()
-        dropped = socket.socket(fileno=slot.dropped.detach())  # of this thread's hub
-        slot.dropped = dropped
+        dropped = socket.socket(fileno=os.dup(slot.dropped.fileno()))  # of this thread's hub
         ended = threading.Event()
         if not wait_for_end(dropped, GRACE):
             if slot.interrupted:
@@ -67,6 +65,7 @@ class Closing:
                 pass
         ended.set()
         dropped.close()
+        slot.dropped.close()
         time.sleep(SETTLE)
         self.forget_slot(slot)
 

@@ -60,6 +60,10 @@ if patched():
         """The stack frame that started a greenlet, or None; gevent keeps it."""
         return getattr(owner, "spawning_stack", None)
 
+    def name_of(owner) -> str:
+        """What to call it in a log."""
+        return getattr(owner, "name", type(owner).__name__)
+
     class Signal:
         """Wakes one greenlet, once. A third of what gevent's locks cost, which also keep time."""
 
@@ -169,6 +173,11 @@ else:
     def origin_of(owner):
         """The stack frame that started a thread: nobody keeps it."""
 
+    def name_of(owner) -> str:
+        """What to call it in a log."""
+        presence = owner()
+        return "a thread that has ended" if presence is None else presence.name
+
     def in_foreign_thread() -> bool:
         """All threads are alike."""
         return False
@@ -194,20 +203,23 @@ else:
 class NativeSignal:
     """Wakes one thread, once."""
 
-    __slots__ = ("_lock",)
+    __slots__ = ("_is_set", "_lock")
     keeps_time = True
 
     def __init__(self):
         self._lock = _native_lock()
         self._lock.acquire()
+        self._is_set = False
 
     def wait(self, seconds: float) -> bool:
         """Until ``set`` is called, or so long; whether it was."""
         return self._lock.acquire(timeout=max(seconds, 0))
 
     def set(self) -> None:
-        """From any thread."""
-        self._lock.release()
+        """From any thread; the second time does nothing."""
+        if not self._is_set:
+            self._is_set = True
+            self._lock.release()
 
 
 if not patched():

@@ -58,9 +58,15 @@ class SessionCursor:
             session.statement_failed(connection, error, effect)
             self._part()
             raise
+        made = getattr(cursor, "lastrowid", None)  # PyMySQL's has none before the first statement
+        if made is not None and cursor.description is None:
+            session.last_row_id = made
+        elif made:
+            # The C library keeps the id of the statement before, which may be a stranger's.
+            cursor.lastrowid = session.last_row_id
         if self._streams and connection.busy:
             self._reading = connection
-            effect = effect._replace(pins=effect.pins or "unbuffered cursor")
+            session.pin("unbuffered cursor")
         session.statement_ends(connection, effect)
         self._part()
         return result

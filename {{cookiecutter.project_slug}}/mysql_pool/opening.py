@@ -36,7 +36,18 @@ class Opening:
             try:
                 in_background(self._open, slot)
             except RuntimeError:  # can't start new thread; at the end of the process none can
-                self._open(slot)
+                try:
+                    self._open(slot)
+                except BaseException:
+                    if slot.state is CONNECTING:
+                        self.forget_slot(slot)
+                    raise
+
+    def forget_own_attempts(self, worker) -> None:
+        """Free what ``worker``, who begins anew now, was in the middle of opening by itself."""
+        for slot in list(self._slots):
+            if slot.state is CONNECTING and slot.worker is worker:
+                self.forget_slot(slot)
 
     def _claim_slots(self) -> list[Slot]:
         """Take slots for as many new connections as waiters need."""
@@ -45,7 +56,7 @@ class Opening:
         claimed = []
         with self._lock:
             now = time.monotonic()
-            connecting = sum(slot.state is CONNECTING for slot in self._slots)
+            connecting = sum(slot.state is CONNECTING for slot in list(self._slots))
             most = 1 if self._refusals else MAX_CONNECTING
             skip = connecting  # as many of the waiters as connections are on their way
             for waiter, spec in list(self._waiters.items())[: self.maxsize + connecting]:
@@ -151,5 +162,6 @@ class Opening:
 
     def forget_slot(self, slot: Slot) -> None:
         """This slot is free: nothing of it is at the server."""
-        self._slots.discard(slot)
+        with self._lock:
+            self._slots.discard(slot)
         self._serve()

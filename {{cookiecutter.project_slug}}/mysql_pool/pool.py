@@ -199,6 +199,7 @@ class Pool(Opening, Closing, Watching, DatabaseConnectionPool):
 
     def _wait(self, holder, spec, urgent: bool, since: float) -> None:
         waiter = Waiter(holder, since + self.timeout, self._place())
+        self.forget_own_attempts(waiter.owner)
         try:
             with self._lock:
                 self._enqueue(waiter, spec, urgent)
@@ -206,23 +207,23 @@ class Pool(Opening, Closing, Watching, DatabaseConnectionPool):
             self._serve()
             self._watch()
             waiter.wait(waiter.deadline - time.monotonic())
+            now = time.monotonic()
+            self.waits += 1
+            self.wait_seconds += now - since
+            self._leave_queue(waiter)
+            if waiter.granted is not None:
+                self.open_inline(waiter.granted, holder)
+            elif not waiter.served:
+                self.timeouts += 1
+                raise self._timeout_error(self._timeout_message(now - since))
+            if waiter.error is not None:
+                raise waiter.error
+            self.checkouts += 1
         except BaseException:
-            # Killed or timed out in the queue: what was handed over meanwhile goes on.
+            # Killed or timed out: what was handed over meanwhile goes on.
             self._leave_queue(waiter)
             self._give_up(waiter)
             raise
-        now = time.monotonic()
-        self.waits += 1
-        self.wait_seconds += now - since
-        self._leave_queue(waiter)
-        if waiter.granted is not None:
-            self.open_inline(waiter.granted, holder)
-        elif not waiter.served:
-            self.timeouts += 1
-            raise self._timeout_error(self._timeout_message(now - since))
-        if waiter.error is not None:
-            raise waiter.error
-        self.checkouts += 1
 
     def _enqueue(self, waiter: Waiter, spec, urgent: bool) -> None:
         """A place in the queue; lock held."""
@@ -245,9 +246,9 @@ class Pool(Opening, Closing, Watching, DatabaseConnectionPool):
             self._waiters.pop(waiter, None)
 
     def _give_up(self, waiter: Waiter) -> None:
-        if waiter.granted is not None:
+        if waiter.granted is not None and waiter.granted.state is CONNECTING:
             self.forget_slot(waiter.granted)
-        elif waiter.served and waiter.holder.held is not None:
+        elif waiter.holder.held is not None:
             connection, waiter.holder.held = waiter.holder.held, None
             connection.clean = True  # nothing was done with it
             self.release(connection, waiter.holder.reference)
@@ -295,9 +296,10 @@ class Pool(Opening, Closing, Watching, DatabaseConnectionPool):
 
     def _serve_with(self, waiter: Waiter, slot: Slot, now: float) -> None:
         """Lock held."""
+        # In this order: who has something and is in the queue still is woken by the watcher.
         slot.lend(waiter.holder, waiter.owner, now, waiter.place)
-        self._waiters.pop(waiter, None)
         waiter.wake()
+        self._waiters.pop(waiter, None)
 
     def _unfit_to_keep(self, slot: Slot, now: float) -> str | None:
         connection = slot.connection
@@ -383,7 +385,8 @@ class Pool(Opening, Closing, Watching, DatabaseConnectionPool):
         """
         while self._idle:
             slot = self._idle.pop()
-            self._slots.discard(slot)
+            with self._lock:
+                self._slots.discard(slot)
             slot.connection.hang_up()
 
     def forget_after_fork(self) -> None:

@@ -7,7 +7,7 @@ import linecache
 import time
 from functools import lru_cache
 
-from .concurrency import frame_of, origin_of
+from .concurrency import frame_of, name_of, origin_of
 
 _OWN = ("/mysql_pool/", "/django/db/", "/gevent/", "/pymysql/", "/MySQLdb/", "/threading.py")
 
@@ -51,8 +51,10 @@ def describe_holders(held: list[tuple], at_most: int = 5) -> str:
 
 def describe_leak(owner, where: tuple[str, int, str] | None) -> str:
     """What is known of a connection that ``owner`` never gave back; ``where`` it took it."""
+    if owner is None:
+        return "interrupted on its way back"
     if where is not None:
         return f"taken at {_describe(where)}"
     started = place(origin_of(owner))
-    name = getattr(owner, "name", type(owner).__name__)
+    name = name_of(owner)
     return f"by {name}, started at {_describe(started)}" if started else f"by {name}"

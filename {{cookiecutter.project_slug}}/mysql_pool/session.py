@@ -77,6 +77,7 @@ class Session:
         """The connection; the pool writes it too."""
         self.pinned: str | None = None
         self._can_be_reset = True
+        self._handed_out = False
         self._by_hand = 0
         self._pinned_before = False
         self._setting_up = 0
@@ -84,6 +85,8 @@ class Session:
         self._autocommit = True
         self._told_autocommit: PhysicalConnection | None = None
         """The connection that was told `_autocommit`; what the program itself tells it stays."""
+        self.last_row_id = 0
+        """The id that the last statement of this session without rows has made."""
         self._running = 0
         self._ran = -1
         """The most that a statement has done since the connection was taken, of ``Effect.does``."""
@@ -156,6 +159,9 @@ class Session:
         connection = self.take()
         self._lead(connection)
         self._running += 1
+        if effect.pins and not self._setting_up:
+            # Before it runs: an exception of a signal handler may strike before its end is noted.
+            self.pin(effect.pins, effect.can_be_reset)
         return connection, effect
 
     def _lead(self, connection):
@@ -187,12 +193,12 @@ class Session:
         if self._setting_up:
             return
         self._ran = max(self._ran, effect.does)
-        if effect.pins or changed:
-            self._pin(effect.pins or "session state", effect.can_be_reset)
+        if changed:
+            self.pin("session state")
         if self._autocommit:
             if connection.in_transaction() or connection.has_more_results():
                 # A transaction begun in a way the rules do not know, or a further result.
-                self._pin("open transaction")
+                self.pin("open transaction")
             elif owed and self.pinned is None and not connection.autocommit_is_on():
                 # It could not be switched on before the statement, which waits for it.
                 self._end_on_server(connection, autocommit_as(True))
@@ -232,11 +238,9 @@ class Session:
             if self._setting_up:
                 return
             self._ran = max(self._ran, ANY)
-            if effect.pins:
-                self._pin(effect.pins, effect.can_be_reset)  # a part of it may have been done
-            elif tracked and effect.does != ANY and answers.is_from_server(error):
+            if not effect.pins and tracked and effect.does != ANY and answers.is_from_server(error):
                 # A trigger may have run, and the flag comes with success only (MariaDB).
-                self._pin("failed statement")
+                self.pin("failed statement")
             if self._autocommit:
                 if self.pinned is None and not connection.autocommit_is_on():
                     self._end_on_server(connection, "ROLLBACK")
@@ -250,15 +254,16 @@ class Session:
                 "Lost connection to MySQL server in a transaction or in a session with state "
                 f"({self.pinned or 'transaction'}); nothing more can be done in it.",
             )
-        self._forget_pins()
         self._give_back("interrupted" if not isinstance(error, Exception) else "lost")
+        self._forget_pins()
 
     def _forget_pins(self):
-        self.pinned, self._can_be_reset = None, True
+        self.pinned, self._can_be_reset, self._handed_out = None, True, False
 
     # -- pinning ---------------------------------------------------------------------------
 
-    def _pin(self, reason: str, can_be_reset: bool = True):
+    def pin(self, reason: str, can_be_reset: bool = True):
+        """Keep the connection until the request ends; ``reason`` is counted."""
         if not can_be_reset:
             self._can_be_reset = False
         if self.pinned is None:
@@ -277,7 +282,7 @@ class Session:
         if self._by_hand:
             return
         if self.held is not None:
-            self._pin(BY_HAND)
+            self.pin(BY_HAND)
             if self._autocommit and not self._pinned_before:
                 self.release()
         elif self._autocommit:
@@ -292,13 +297,15 @@ class Session:
         if self._by_hand:
             return
         self._lost = None
-        self._running = 0
+        self._running = self.last_row_id = 0
         connection = self.held
         if connection is None:
             self._forget_pins()
             return
         reason = None
         try:
+            if connection.session_changed():
+                self.pin("session state")
             if not connection.is_reusable():
                 reason = "broken"
             elif self.pinned:
@@ -310,11 +317,12 @@ class Session:
         except self.driver.Error:
             reason = "lost"
         except BaseException:
-            self._forget_pins()
             self._give_back("interrupted")
+            self._forget_pins()
             raise
-        self._forget_pins()
+        # In this order: with its pins forgotten, a changed session would be taken for a clean one.
         self._give_back(reason)
+        self._forget_pins()
 
     # -- the DB-API connection that Django sees --------------------------------------------
 
@@ -325,19 +333,27 @@ class Session:
     def autocommit(self, enabled: bool):
         """Whether each statement from now on is a transaction of its own.
 
-        Nothing is sent if nothing is open: the server learns it with the next statement. True
-        commits what is open.
+        True commits what is open, and raises when that fails; then nothing has changed. Otherwise
+        the server learns it with the next statement.
         """
-        before, self._autocommit = self._autocommit, bool(enabled)
+        if enabled and self._lost is not None:
+            raise type(self._lost)(*self._lost.args)
         connection = self.held
+        if (
+            enabled
+            and connection is not None
+            and not connection.autocommit_is_on()
+            and connection.in_transaction() is not False
+        ):
+            self._end_transaction(autocommit_as(True))
+        self._autocommit = bool(enabled)
         self._told_autocommit = None
-        if connection is None or self._lost is not None or before == self._autocommit:
-            return
+        if self._handed_out and self.held is not None:
+            # The program may send its next statement past this session.
+            self.held.run(autocommit_as(self._autocommit))
+            self._told_autocommit = self.held
         if self._autocommit:
-            if not connection.autocommit_is_on() and connection.in_transaction() is not False:
-                self._end_transaction(autocommit_as(True))
-            else:
-                self._settle()
+            self._settle()
 
     def get_autocommit(self) -> bool:
         """What the server has, or will have for the next statement."""
@@ -430,7 +446,8 @@ class Session:
         elif kind is None:
             self._lead(connection)  # it may well be a query
             # It may be told anything from here on, and keep it.
-            self._pin(DRIVER_CONNECTION, can_be_reset=False)
+            self._handed_out = True
+            self.pin(DRIVER_CONNECTION, can_be_reset=False)
         return value
 
     def begin_set_up(self):

@@ -60,10 +60,10 @@ class Watching:
     def _wake_late(self, now: float) -> None:
         """Wake those whose time is over, where they do not wake up by themselves."""
         with self._lock:
-            late = [one for one in self._waiters if one.deadline <= now and not one.keeps_time]
-            for waiter in late:
-                self._waiters.pop(waiter)
-                waiter.wake()
+            for waiter in list(self._waiters):
+                if waiter.deadline <= now and not waiter.keeps_time:
+                    waiter.wake()
+                    self._waiters.pop(waiter)
 
     def start_keeper(self) -> None:
         """Somebody closes what has been idle or alive too long, as long as there is anything."""
@@ -116,6 +116,9 @@ class Watching:
                         condemned.append(slot)
                 elif slot.is_forgotten and now - slot.since > WATCH_EVERY:
                     (forgotten if slot.state is CONNECTING else condemned).append(slot)
+            for waiter in [one for one in self._waiters if one.served]:
+                waiter.wake()  # it has something, and was not told
+                self._waiters.pop(waiter)
         for slot in forgotten:
             self.forget_slot(slot)
         for slot in condemned:
@@ -130,7 +133,7 @@ class Watching:
             if not is_dead(slot.owner):
                 return True
             holder.held = None
-        elif slot.holder is None or (holder is not None and slot.connection.clean):
+        elif slot.connection.clean and (slot.holder is None or holder is not None):
             # An exception struck between two assignments; nothing was done since.
             slot.taken_back()
             return self.hand_on(slot, now)

@@ -9,8 +9,10 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from django.db import connection, connections
+from proxy import Proxy
 from scene import DATABASE, DRIVER, PASSWORD, RELEASE, USER, Seen, eventually, run
 
+from mysql_pool import close_pool
 from mysql_pool.concurrency import patched
 
 if patched():
@@ -41,10 +43,31 @@ def use(server):
     return use
 
 
+@pytest.fixture
+def use_proxy(use):
+    """``use_proxy(server, another, MAX_CONNS=…)`` does so over a `Proxy` that leads to them."""
+    proxies = []
+
+    def use_proxy(*servers, **options):
+        for one in servers:
+            use(one, **options)
+        proxy = Proxy(*(one.socket for one in servers))
+        proxies.append(proxy)
+        connections.databases["default"] |= {"HOST": "127.0.0.1", "PORT": str(proxy.port)}
+        return proxy
+
+    yield use_proxy
+    connections.close_all()
+    close_pool()
+    connections.databases["default"]["PORT"] = ""
+    for proxy in proxies:
+        proxy.close()
+
+
 @pytest.fixture(autouse=True)
 def clean_state(server, seen, use):
     """Each test starts with no connection at the server and leaves none."""
-    from mysql_pool import close_pool, registry
+    from mysql_pool import registry
 
     use()
     use(using="other")

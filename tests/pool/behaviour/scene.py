@@ -152,6 +152,13 @@ class Seen:
             with suppress(ServerError):  # "unknown thread id": it ended meanwhile
                 self.server.sql(f"KILL {thread_id}")
 
+    def hold_commits(self):
+        """From here on every COMMIT waits for ``let_commit``."""
+        self._rows("FLUSH TABLES WITH READ LOCK")
+
+    def let_commit(self):
+        self._rows("UNLOCK TABLES")
+
     def forget_peak(self):
         try:
             self._rows("FLUSH GLOBAL STATUS")  # MariaDB from 11.5 on

@@ -2,7 +2,7 @@
 
 import pytest
 from django.db import OperationalError, connection, transaction
-from scene import end_request, in_transaction_mode, run
+from scene import RELEASE, end_request, in_transaction_mode, run
 
 from mysql_pool import pinned, stats
 
@@ -122,6 +122,20 @@ def test_a_project_rule_pins_too(use):
         run("SELECT my_function()")
     assert stats()["default"]["pinned"] == {"project rule": 1}
     assert stats()["default"]["in_use"] == 1
+
+
+def test_a_project_rule_hides_no_built_in_one(use, table):
+    use(MAX_CONNS=1, PIN_ON="INSERT|COMMIT|LAST_INSERT_ID|SET")
+    with transaction.atomic():
+        run(f"INSERT INTO {table} (value) VALUES (1)")
+    end_request()
+    assert run(f"SELECT value FROM {table}", using="other") == ((1,),)
+    if RELEASE == "transaction":
+        with pytest.raises(OperationalError, match="connection that went back"):
+            run("SELECT LAST_INSERT_ID()")
+    run("SET @left = 1")
+    end_request()
+    assert run("SELECT @left") == ((None,),)
 
 
 def test_ordinary_statements_do_not_pin(table):

@@ -11,7 +11,7 @@ from django.db import ProgrammingError, connection, connections, transaction
 from django.db.backends.signals import connection_created
 from django.test import RequestFactory
 from django.test.utils import override_settings, setup_databases, teardown_databases
-from scene import RELEASE, end_request, eventually, run
+from scene import DATABASE, DRIVER, PASSWORD, RELEASE, USER, Threads, end_request, eventually, run
 
 from mysql_pool import stats
 from mysql_pool.concurrency import patched
@@ -82,10 +82,77 @@ def test_connection_created_is_sent_as_django_documents():
     assert seen == ["default"]
 
 
+def test_what_a_receiver_of_connection_created_sets_holds_on_every_connection(use):
+    use(MAX_CONNS=3, POOL_TIMEOUT=30)
+    told = []
+
+    def receiver(connection, **kwargs):
+        with connection.cursor() as cursor:
+            cursor.execute("SET SESSION lock_wait_timeout = 9, @mine = 'receiver'")
+        told.append(connection.alias)
+
+    look = "SELECT @@lock_wait_timeout, @mine, SLEEP(0.1)"
+    connection_created.connect(receiver)
+    try:
+        Threads(3, lambda number: (connection.ensure_connection(), end_request())).join()
+        assert Threads(3, lambda number: run(look)).join() == [((9, "receiver", 0),)] * 3
+        end_request()
+        assert stats()["default"]["created"] == 3
+        assert stats()["default"]["in_use"] == 0
+        for _ in range(3):
+            run("SET SESSION lock_wait_timeout = 8, @mine = NULL")
+            end_request()
+            assert run(look) == ((9, "receiver", 0),)
+            end_request()
+    finally:
+        connection_created.disconnect(receiver)
+    assert len(told) >= 3
+
+
+def test_a_project_may_have_an_engine_of_its_own_that_adds_to_this_one(server, tmp_path):
+    """Its DRIVER counts, and its checks are run."""
+    (tmp_path / "own_engine").mkdir()
+    (tmp_path / "own_engine/__init__.py").touch()
+    (tmp_path / "own_engine/base.py").write_text(
+        "from mysql_pool import base\n"
+        "class DatabaseWrapper(base.DatabaseWrapper):\n"
+        "    own = True\n"
+    )
+    program = f"""
+import sys
+from django.conf import settings
+settings.configure(DATABASES={{"default": {{
+    "ENGINE": "own_engine", "NAME": {DATABASE!r}, "USER": {USER!r}, "PASSWORD": {PASSWORD!r},
+    "HOST": {str(server.socket)!r}, "OPTIONS": {{"DRIVER": {DRIVER!r}, "RELEASE": {RELEASE!r}}},
+}}}})
+import django
+django.setup()
+from django.db import connection
+with connection.cursor() as cursor:
+    cursor.execute("SELECT 1")
+    print(cursor.fetchone()[0])
+from mysql_pool import close_pool, stats
+from mysql_pool.base import driver
+print(connection.own, driver.NAME, stats()["default"]["created"])
+connection.close()
+close_pool()
+"""
+    if patched():
+        program = f"from gevent import monkey; monkey.patch_all()\n{program}"
+    told = subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert told.returncode == 0, told.stderr
+    assert told.stdout.split() == ["1", "True", DRIVER, "1"]
+
+
 @pytest.mark.parametrize("place", ["view", "middleware"])
 def test_a_full_pool_answers_503_with_retry_after(use, place):
     from django.core.handlers.exception import convert_exception_to_response
-    from scene import Threads
 
     use(MAX_CONNS=1, POOL_TIMEOUT=0.1)
 

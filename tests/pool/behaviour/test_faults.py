@@ -353,6 +353,31 @@ def test_the_hub_runs_while_the_server_works(use):
     assert len(ticks) > 10  # of about 100; none, if the hub were held
 
 
+@in_greenlets
+def test_connects_that_hang_leave_the_hubs_threads_to_others(use, tmp_path):
+    """They look up names, for everybody."""
+    import gevent
+
+    path = str(tmp_path / "silent.sock")
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(path)
+    listener.listen(100)
+    for alias in ("default", "other"):
+        use(using=alias, MAX_CONNS=10, POOL_TIMEOUT=3, connect_timeout=8)
+        connections.databases[alias]["HOST"] = path
+    stuck = [
+        gevent.spawn(run, "SELECT 1", using=a) for a in ("default", "other") for _ in range(10)
+    ]
+    eventually(lambda: sum(one["connecting"] for one in stats().values()) >= 10)
+    gevent.sleep(0)  # their connects are on the way
+    with gevent.Timeout(4, False):
+        assert socket.getaddrinfo("localhost", 80)
+        stuck.append(None)
+    gevent.killall(stuck[:20])
+    listener.close()
+    assert stuck[20:] == [None]
+
+
 @in_transaction_mode
 def test_a_long_running_command_heals_without_any_request(seen):
     run("SELECT 1")

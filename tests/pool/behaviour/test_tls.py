@@ -1,6 +1,7 @@
 """Connections with TLS, which MariaDB 11.4 and newer offer by themselves, on a Unix socket too."""
 
 import datetime
+import shutil
 import socket
 import ssl
 import threading
@@ -79,6 +80,16 @@ def test_a_certificate_of_somebody_else_is_refused(use, tls_server, certificate,
     connections["default"].close()
     assert cipher()
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_certificate_that_is_replaced_on_disk_is_used(use, tls_server, certificate, tmp_path):
+    ca = tmp_path / "ca.pem"
+    shutil.copy(certificate_in(tmp_path / "else")[0], ca)
+    use(tls_server, ssl=signed_by(ca))
+    with pytest.raises(OperationalError, match="certificate verify failed"):
+        run("SELECT 1")
+    shutil.copy(certificate[0], ca)
+    assert cipher()
 
 
 @in_greenlets

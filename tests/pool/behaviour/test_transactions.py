@@ -10,7 +10,7 @@ import pymysql
 import pytest
 from django.db import DatabaseError, OperationalError, connection, transaction
 from django.db.utils import ProgrammingError
-from scene import DATABASE, Note, Threads, end_request, run
+from scene import DATABASE, Note, Threads, end_request, in_greenlets, run
 
 
 def values(table, using="default"):
@@ -62,6 +62,23 @@ def test_on_commit_runs_after_the_commit(table):
         transaction.on_commit(lambda: after.append(values(table, "other")))
         assert after == []
     assert after == [[1]]
+
+
+@in_greenlets
+def test_what_was_to_follow_a_commit_that_timed_out_does_not_follow_the_next(seen, table):
+    import gevent
+
+    after = []
+    with pytest.raises(gevent.Timeout), gevent.Timeout(0.5), transaction.atomic():
+        insert(table, 1)
+        transaction.on_commit(lambda: after.append("the first"))
+        seen.hold_commits()
+    seen.let_commit()
+    with transaction.atomic():
+        insert(table, 2)
+        transaction.on_commit(lambda: after.append("the second"))
+    assert after == ["the second"]
+    assert 2 in values(table)
 
 
 def test_manual_transactions_work(table):

@@ -82,8 +82,8 @@ class PhysicalConnection(Protocol):
 
     def hang_up(self) -> socket.socket | None:
         """Close from this side, and say so to the server if the protocol is idle. Returns the
-        socket on which the server's end will show; None if there is nothing to wait for, or the
-        second time. Never raises."""
+        socket on which the server's end will show, the same one each time; None if there is nothing
+        to wait for. Never raises."""
 
     def disown(self) -> None:
         """In the child of a fork: close this process's copy, and tell the server nothing."""

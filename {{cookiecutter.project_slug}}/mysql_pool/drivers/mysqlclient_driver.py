@@ -104,6 +104,7 @@ class Connection(BaseConnection, DriverConnection):
     _watcher = None
     _read_timeout: float | None = None
     _socket: socket.socket | None = None
+    _dropped: socket.socket | None = None
     _number_of_file = -1
     _in_thread = None
 
@@ -159,7 +160,8 @@ class Connection(BaseConnection, DriverConnection):
                 self._wait()
                 self.read_query_result()
         except MySQLdb.MySQLError as error:
-            self.busy = not answers.is_from_server(error)
+            # Out of sync: nothing was sent, because a further result waits to be read.
+            self.busy = not (answers.is_from_server(error) or answers.is_out_of_sync(error))
             raise
         self.busy = self.field_count() > 0
 
@@ -285,7 +287,8 @@ class Connection(BaseConnection, DriverConnection):
         and one to ask."""
         # Whatever the flags say: with autocommit off for all, MySQL 9.7 says "on".
         texts = [autocommit_as(True), *statements]
-        for text in ["; ".join(texts)] if self._takes_several() else texts:
+        # A comment at the end of one hides no more than its own line.
+        for text in ["\n;".join(texts)] if self._takes_several() else texts:
             self.run(text)
         version = self.get_server_info()
         try:
@@ -313,14 +316,16 @@ class Connection(BaseConnection, DriverConnection):
 
     def hang_up(self) -> socket.socket | None:
         """Close (the C library says COM_QUIT itself) and return the socket to watch."""
-        dropped, self._socket = self._socket, None
+        if self._socket is not None:
+            self._dropped = self._socket
+            self._socket = None
         self._stop_watching()
         if self._in_thread is not None and not self._in_thread.is_set():
             # A thread is in the C library with it, and its user was killed meanwhile.
             in_background(self._close_when_left)
         else:
             self._close()
-        return dropped
+        return self._dropped
 
     def _close_when_left(self):
         self._in_thread.wait()

@@ -377,8 +377,7 @@ class Connection(BaseConnection, DriverConnection):
                 self._force_close()
             else:
                 self.close()
-        dropped, self._dropped = self._dropped, None
-        return dropped
+        return self._dropped
 
     def disown(self) -> None:
         """In a forked child: close this process's copy of the socket, tell the server nothing."""

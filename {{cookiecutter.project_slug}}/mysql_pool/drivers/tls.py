@@ -1,16 +1,18 @@
 """TLS for a driver that leaves it to Python's ``ssl``: what all connections of a process share."""
 
 import contextlib
+import os
 import ssl
 from functools import cache
 
 from ..concurrency import in_thread, patched
 
-_contexts: dict[str, ssl.SSLContext] = {}
+_contexts: dict[str, tuple[tuple, ssl.SSLContext]] = {}
 
 
 def shared_context(options, make) -> ssl.SSLContext:
-    """The context for these options; ``make(options)`` makes the first one.
+    """The context for these options; ``make(options)`` makes the first one, and another when a
+    file that they name has been replaced (certificates are renewed).
 
     PyMySQL 1.2 loads the whole CA store into a new context for every connection, also when the
     server offers no TLS: 18-24 ms in which nothing else in the worker runs.
@@ -18,9 +20,20 @@ def shared_context(options, make) -> ssl.SSLContext:
     if isinstance(options, ssl.SSLContext):
         return options
     key = repr(sorted(options.items(), key=repr))
-    if key not in _contexts:
-        _contexts[key] = make(options)
-    return _contexts[key]
+    stamps = tuple(_stamp(value) for value in options.values())
+    known = _contexts.get(key)
+    if known is None or known[0] != stamps:
+        known = _contexts[key] = (stamps, make(options))
+    return known[1]
+
+
+def _stamp(value) -> tuple[int, int] | None:
+    """What changes when the file of this name does."""
+    if isinstance(value, str | os.PathLike):
+        with contextlib.suppress(OSError):
+            found = os.stat(value)
+            return found.st_mtime_ns, found.st_ino
+    return None
 
 
 class Handshakes:
