@@ -73,6 +73,7 @@ class Pool(Opening, Closing, Watching, DatabaseConnectionPool):
         self._kill, self._is_refusal = kill, is_refusal
         self._timeout_error = _also_a(operational_error, PoolTimeout)
         self._refused_error = _also_a(operational_error, TooManyWaiting)
+        self._start_empty()
         self.configure(**options)
         self.server_data = WeakKeyDictionary()  # what the backend asked the servers once, by spec
         self._specs: list[tuple] = []
@@ -81,7 +82,6 @@ class Pool(Opening, Closing, Watching, DatabaseConnectionPool):
         self._untold: Counter[str] = Counter()
         self._untold_timeouts = 0
         self._note_places = False  # where connections are taken: from the first that is lost on
-        self._start_empty()
 
         self.peak = 0
         self.created = self.checkouts = self.waits = self.timeouts = self.refused = 0
@@ -111,12 +111,27 @@ class Pool(Opening, Closing, Watching, DatabaseConnectionPool):
             max_age: connections are closed after this (a random tenth earlier, so that connections
                 opened together do not end together); None for no limit.
         """
-        self.maxsize = max_conns
+        before, self.maxsize = getattr(self, "maxsize", 0), max_conns
         self.reuse = reuse_conns
         self.timeout = timeout
         self.max_waiting = max_waiting
         self.max_idle = max_idle
         self.max_age = max_age
+        if max_conns < before:
+            self._shrink()
+
+    def _shrink(self) -> None:
+        """Close idle connections above the bound; those in use are closed when they come back."""
+        with self._lock:
+            left = sum(slot.state is not CLOSING for slot in self._slots)
+            condemned = []
+            while left - len(condemned) > self.maxsize and self._idle:
+                slot = self._idle.popleft()
+                if slot.state is OPEN and slot.holder is None:
+                    self.condemn(slot, "surplus")
+                    condemned.append(slot)
+        for slot in condemned:
+            self.hang_up(slot)
 
     def spec_for(self, key: dict, make):
         """The spec with this ``key``; ``make()`` builds it if there is none. Those of which there

@@ -153,6 +153,19 @@ def test_idle_connections_beyond_reuse_conns_are_closed(use, seen):
     eventually(lambda: seen.connections() == 1)
 
 
+def test_a_bound_that_is_lowered_holds_from_then_on(use, seen):
+    use(MAX_CONNS=5, POOL_TIMEOUT=30)
+    Threads(5, lambda number: run("SELECT SLEEP(0.05)")).join()
+    use(MAX_CONNS=2, POOL_TIMEOUT=30)
+    connection.close()
+    run("SELECT 1")
+    end_request()
+    eventually(lambda: seen.connections() <= 2)
+    seen.forget_peak()
+    assert Threads(8, lambda number: run("SELECT SLEEP(0.05)")).join().errors == []
+    assert seen.peak() <= 2
+
+
 def test_a_connection_is_closed_at_its_maximum_age(use, seen):
     use(age=0.3)
     run("SELECT 1")
