@@ -23,11 +23,11 @@ demo: .venv/demo  ## Generate a project, start it, load it; fails if the bound i
 bench: $(READY) benchmarks/.venv/ready  ## mysql_pool beside its peers (10 minutes); ARGS=--full
 	@exec $(PY) -m benchmarks $(ARGS)
 
-test: .venv/drivers  ## All tests (10 to 17 minutes); ARGS="-k pool" chooses, "-n 0" runs one at a time
+test: .venv/drivers  ## All tests (14 to 20 minutes); ARGS="-k pool" chooses, "-n 0" runs one at a time
 	$(PYTEST) $(ARGS)
 
 test-quick: .venv/drivers  ## The part of them that takes 2 to 3 minutes
-	$(PYTEST) -m "not full" $(ARGS)
+	POOL_QUICK=1 $(PYTEST) -m "not full" $(ARGS)
 
 test-servers: .venv/servers  ## The pool on real MySQL and a newer MariaDB, fetched from Debian (needs root; 7 minutes); ARGS=mysql
 	@$(PY) -m tests.servers $(ARGS)

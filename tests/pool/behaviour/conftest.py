@@ -1,5 +1,6 @@
 """The fixtures of the pool's tests; see scene.py for what they use."""
 
+import os
 import signal
 import sys
 from pathlib import Path
@@ -14,6 +15,11 @@ from scene import DATABASE, DRIVER, PASSWORD, RELEASE, USER, Seen, eventually, r
 
 from mysql_pool import close_pool
 from mysql_pool.concurrency import patched
+
+# `make test-quick` leaves these out: ../test_pool_alone.py has much of it without a server.
+collect_ignore = (
+    ["test_slots.py", "test_servers.py", "test_reset.py"] if "POOL_QUICK" in os.environ else []
+)
 
 if patched():
     import gevent
