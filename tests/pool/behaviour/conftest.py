@@ -55,6 +55,9 @@ def use_proxy(use):
     proxies = []
 
     def use_proxy(*servers, **options):
+        if DRIVER == "mysqlclient" and "MariaDB" not in servers[0].sql("SELECT VERSION()")[0][0]:
+            # 2061: MySQL's passwords want TLS over TCP, or a key that this C library does not read.
+            pytest.skip("mysqlclient does not log in to MySQL over TCP without TLS")
         for one in servers:
             use(one, **options)
         proxy = Proxy(*(one.socket for one in servers))

@@ -83,7 +83,7 @@ def test_after_a_program_that_changed_all_it_could_a_session_is_as_new(use):
     end_request()
     run("SET @mine = 1")
     changed = change_all(new)
-    assert len(changed) > 100, changed
+    assert len(changed) > 80, changed  # MariaDB 10.11 has more than 100 of them, MySQL 9.7 84
     assert "user variable" not in changed
     left = with_another_user(session)
     assert {name: left[name] for name in new if left[name] != new[name]} == {}
