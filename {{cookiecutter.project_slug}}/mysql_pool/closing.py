@@ -12,6 +12,7 @@ import threading
 import time
 import weakref
 
+from . import drivers
 from .concurrency import in_background
 from .drivers import wait_for_end
 from .errors import PoolError
@@ -24,9 +25,6 @@ logger = logging.getLogger("mysql_pool")
 SETTLE = 0.02  # seconds
 # How long a statement that nobody waits for may go on before it is killed.
 GRACE = 0.05  # seconds
-# How long the server's end of a connection is waited for, by this clock. The kernel gives up a
-# peer that acknowledges nothing; it does not give up a server that hangs on a host that lives.
-UNREACHABLE = 100  # seconds
 # The shortest time without any word from the server after which it is taken for dead.
 SILENT = 2  # seconds
 
@@ -77,7 +75,9 @@ class Closing:
         ``heard_of``); if not, the server is alive, and is told to end them.
         """
         now = time.monotonic()
-        if slot.given_up or slot not in self._slots or now - slot.since > UNREACHABLE:
+        # The kernel gives up a peer that acknowledges nothing; it does not give up a server that
+        # hangs on a host that lives. This clock does.
+        if slot.given_up or slot not in self._slots or now - slot.since > drivers.UNREACHABLE:
             return True
         silent = max(SILENT, 2 * self.timeout)
         if not self._waiters or self._alive_at > slot.since or now - slot.since < silent:
