@@ -154,9 +154,6 @@ class Connection:
     def run(self, sql: str) -> None:
         self.query(sql)
 
-    def roll_back(self) -> None:
-        self.query("ROLLBACK")
-
     def check_alive(self) -> None:
         self.query("DO 0")
 

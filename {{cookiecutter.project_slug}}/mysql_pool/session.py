@@ -395,9 +395,9 @@ class Session:
             connection.run(sql)  # as stock Django: the program may have changed what it means
         elif connection.in_transaction() is False and (on or sql == "ROLLBACK"):
             pass  # nothing was begun
-        elif sql == "ROLLBACK":
-            connection.roll_back()
-        elif on:
+        elif on or sql == "ROLLBACK":
+            # After ROLLBACK, "on" waits for the next statement: sent at once, it would commit all,
+            # should the ROLLBACK fail (KILL QUERY does that on MariaDB).
             connection.run(sql)
         else:
             connection.run(autocommit_as(True))  # commits, and is the way back as well

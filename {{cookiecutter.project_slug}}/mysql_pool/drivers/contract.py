@@ -55,9 +55,6 @@ class PhysicalConnection(Protocol):
     def run(self, sql: str) -> None:
         """Run a statement whose rows nobody wants. Raises the driver's errors."""
 
-    def roll_back(self) -> None:
-        """End the transaction. The server's autocommit may be on or off afterwards."""
-
     def check_alive(self) -> None:
         """Ask the server for a sign of life; raises the driver's error if there is none."""
 

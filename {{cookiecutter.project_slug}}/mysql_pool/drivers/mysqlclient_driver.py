@@ -12,7 +12,7 @@ import threading
 
 import MySQLdb
 from MySQLdb.connections import Connection as DriverConnection
-from MySQLdb.constants import CLIENT, CR
+from MySQLdb.constants import CR
 from MySQLdb.cursors import Cursor as DriverCursor
 from MySQLdb.cursors import SSCursor
 
@@ -243,17 +243,6 @@ class Connection(BaseConnection, DriverConnection):
             if self.next_result() != 0:
                 return
 
-    def roll_back(self) -> None:
-        """ROLLBACK, and autocommit on in the same text where the connection may: the server stops
-        at the first that fails."""
-        text = "ROLLBACK"
-        if self._takes_several():
-            text = f"{text}; {autocommit_as(True)}"
-        self.run(text)
-
-    def _takes_several(self) -> bool:
-        return bool(self.client_flag & CLIENT.MULTI_STATEMENTS)
-
     def autocommit_is_on(self) -> bool:
         """What the server said with its last answer."""
         return bool(super().get_autocommit())
@@ -283,12 +272,13 @@ class Connection(BaseConnection, DriverConnection):
     # -- between two users -----------------------------------------------------------------
 
     def set_up(self, statements) -> None:
-        """One round trip for each of the statements (one for all where texts may hold several),
-        and one to ask."""
+        """One round trip for each of the statements, and one to ask.
+
+        Never several statements in one text: a KILL QUERY between two of them makes the server
+        leave the second without an answer, which the client waits for without end.
+        """
         # Whatever the flags say: with autocommit off for all, MySQL 9.7 says "on".
-        texts = [autocommit_as(True), *statements]
-        # A comment at the end of one hides no more than its own line.
-        for text in ["\n;".join(texts)] if self._takes_several() else texts:
+        for text in (autocommit_as(True), *statements):
             self.run(text)
         version = self.get_server_info()
         try:

@@ -229,11 +229,6 @@ class Connection(BaseConnection, DriverConnection):
         """Run a statement whose rows nobody wants, such as COMMIT."""
         self.query(sql)
 
-    def roll_back(self) -> None:
-        """ROLLBACK. The server's autocommit stays as it is until the next statement: sent at once,
-        "on" would commit all, should the ROLLBACK fail (KILL QUERY does that on MariaDB)."""
-        self.query("ROLLBACK")
-
     def autocommit_is_on(self) -> bool:
         """What the server said with its last answer."""
         return bool(self.server_status & answers.AUTOCOMMIT)
