@@ -4,7 +4,7 @@
 PY := .venv/bin/python
 READY := .venv/ready
 TEMPLATE := {{cookiecutter.project_slug}}
-SOURCES := pyproject.toml bootstrap.sh $(TEMPLATE)/bootstrap.sh
+SOURCES := pyproject.toml bootstrap.sh $(TEMPLATE)/bootstrap.sh $(wildcard packages/*/pyproject.toml)
 # Named, because ruff would also read the template's pyproject.toml, which is no TOML yet.
 RUFF := --config pyproject.toml
 # Two at a time, on any machine: half of their time is waiting, and each process has servers of its own.
@@ -12,7 +12,7 @@ RUFF := --config pyproject.toml
 PYTEST := $(PY) -m pytest -n 2 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: demo bench test test-quick test-servers soak differential conformance conformance-core lint lint-ansible \
+.PHONY: copies demo bench test test-quick test-servers soak differential conformance conformance-core lint lint-ansible \
     lab-test lab-test-full docs clean help
 # There is one .venv.
 .NOTPARALLEL:
@@ -33,7 +33,7 @@ test-servers: .venv/servers  ## The pool on real MySQL and a newer MariaDB, fetc
 	@$(PY) -m tests.servers $(ARGS)
 
 soak: .venv/drivers  ## Greenlets killed at random, 100,000 requests of each variant (15 minutes); ARGS="--seed 7"
-	@exec $(PY) -m tests.pool.soak $(ARGS)
+	@exec $(PY) -m packages.mysql_pool.tests.soak $(ARGS)
 
 differential: .venv/drivers  ## Random programs on stock Django and on the pool; ARGS="--minutes 120 --seed 7"
 	@exec $(PY) -m tests.differential $(ARGS)
@@ -44,7 +44,11 @@ conformance: .venv/conformance  ## Django's own test suite: mysql_pool against s
 conformance-core: .venv/conformance  ## The modules of it where a backend goes wrong first (minutes)
 	$(PY) -m tests.conformance --core $(ARGS)
 
-lint: $(READY)  ## ruff: lint and formatting
+copies: $(READY)  ## Write the copies of packages/ and ansible/ that the template carries
+	$(PY) -m packages.copies
+
+lint: $(READY)  ## ruff: lint and formatting; the copies are those of packages/
+	$(PY) -m packages.copies --check
 	$(PY) -m ruff check $(RUFF) .
 	$(PY) -m ruff format --check $(RUFF) .
 
@@ -54,11 +58,11 @@ lint-ansible: .venv/lab  ## ansible-lint over the collection, production profile
 
 # Exit status 77 of these ("Error 77" in make's words) is: not tested, there cannot be such hosts here.
 lab-test: .venv/lab  ## Deploy to real hosts made on this machine (needs root; 12 minutes); ARGS="-k drift"
-	@cd tests/lab && ../../$(PY) -m machines tools
+	@$(PY) -m tests.lab.machines tools
 	LAB=core $(PY) -m pytest tests/lab $(ARGS)
 
 lab-test-full: .venv/lab  ## The same with several hosts, MySQL and power losses (an hour)
-	@cd tests/lab && ../../$(PY) -m machines tools
+	@$(PY) -m tests.lab.machines tools
 	LAB=full $(PY) -m pytest tests/lab $(ARGS)
 
 docs: $(READY)  ## Build the documentation into site/; a broken link is an error

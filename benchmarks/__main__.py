@@ -18,15 +18,12 @@ import tempfile
 import time
 from pathlib import Path
 
-REPOSITORY = Path(__file__).parents[1]
-sys.path.insert(0, str(REPOSITORY / "{{cookiecutter.project_slug}}"))
-
-from benchmarks import goals, inside, peers, plots, report, serving, workloads  # noqa: E402
-from benchmarks.bench import Bench  # noqa: E402
-from benchmarks.load import LoadError  # noqa: E402
-from benchmarks.results import Run, about  # noqa: E402
-from localserver.programs import ServerError  # noqa: E402
-from localserver.server import Server  # noqa: E402
+from benchmarks import goals, inside, peers, plots, report, serving, workloads
+from benchmarks.bench import Bench
+from benchmarks.load import LoadError
+from benchmarks.results import Run, about
+from localserver.programs import ServerError
+from localserver.server import Server
 
 HERE = Path(__file__).parent
 QUICK_PEERS = [peer.name for peer in peers.ALL if not peer.name.endswith("-request")]

@@ -17,17 +17,15 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from budget.plan import plan
+from budget.source import load
+from demo import metrics, summary
+from demo.load import Run
+from demo.observer import Observer
+from demo.project import SLUG, DemoError, Project
+from localserver.programs import ServerError
+
 REPOSITORY = Path(__file__).parents[1]
-sys.path.insert(0, str(REPOSITORY / "{{cookiecutter.project_slug}}"))
-
-from budget.plan import plan  # noqa: E402 - importable only from here on
-from budget.source import load  # noqa: E402
-from demo import metrics, summary  # noqa: E402
-from demo.load import Run  # noqa: E402
-from demo.observer import Observer  # noqa: E402
-from demo.project import SLUG, DemoError, Project  # noqa: E402
-from localserver.programs import ServerError  # noqa: E402
-
 CLIENTS = 300
 LIST = "/api/products/?limit=20"
 LOCK = 4  # seconds that a row stays locked beyond the pool timeout

@@ -1,8 +1,9 @@
 """What may be answered when a project is generated: finds every wrong answer, not only the first.
 
-Not a hook: pre_gen_project.py imports it from the repository, like the budget. No Jinja here.
+Not a hook: pre_gen_project.py runs it, in the repository. No Jinja here.
 """
 
+import json
 import keyword
 import re
 import shlex
@@ -20,6 +21,8 @@ from unicodedata import east_asian_width
 from budget.check import Change, check, shorten
 from budget.fields import Budget
 from budget.source import number
+
+TEMPLATE = "{{cookiecutter.project_slug}}"
 
 # Prompts that are numbers of the budget, with the names they have there.
 BUDGET_FIELDS = {
@@ -258,3 +261,27 @@ def _budget(answers: Mapping[str, Any]) -> list[WrongAnswer]:
 
 def _assignments(change: Change) -> str:
     return " and ".join(f"{PROMPTS[field]}={value}" for field, value in change.items())
+
+
+def main(rendered: str, project: str) -> int:
+    """Print what is wrong with the answers to stderr. Returns 1 if anything is, else 0.
+
+    `rendered` is JSON with the `arguments` of the program that generates, and the `answers`;
+    `project` is the folder that it has made. The working directory is the repository.
+    """
+    given = json.loads(rendered)
+    wrong = [
+        *unknown_arguments(given["arguments"], given["answers"]),
+        *wrong_answers(
+            given["answers"],
+            json.loads(Path("cookiecutter.json").read_text(encoding="utf-8")),
+            {path.stem for path in Path(TEMPLATE).iterdir()},
+        ),
+    ]
+    if wrong:
+        print(refusal(wrong, Path(project)), file=sys.stderr)
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

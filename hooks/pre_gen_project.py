@@ -10,51 +10,25 @@ modules are wanted here (a second copy of the budget's formulas is not).
   reached. Cookiecutter's own `_repo_dir` does not exist under cruft, and is relative otherwise.
 - The answers may hold anything. `tojson` writes a quote as \\u0027 and leaves no line break, so
   nothing can end the raw string below, let alone run.
+- Python looks for modules beside the script first: here that is where anybody may put a json.py. So
+  nothing is imported but what Python has loaded by itself, and the rest is a program of its own.
 """
 
 import os
 import sys
 
-# Python looks for modules beside the script first: here that is where anybody may put a json.py.
-sys.path[:] = [path for path in sys.path if path != os.path.dirname(os.path.abspath(__file__))]
-# A __pycache__ in the repository would be copied into the project.
-sys.dont_write_bytecode = True
-
-import json  # noqa: E402
-from pathlib import Path  # noqa: E402
-
 RENDERED = r'''{{ {
-    "repository": lipsum.__globals__.os.getcwd(),
     "arguments": lipsum.__globals__.os.sys.argv,
     "answers": cookiecutter,
 } | tojson }}'''  # fmt: skip
-
-
-def main() -> int:
-    """Print what is wrong with the answers to stderr. Returns 1 if anything is, else 0."""
-    rendered = json.loads(RENDERED)
-    os.unlink(__file__)  # cookiecutter leaves it, with all answers in it
-    repository = Path(rendered["repository"])
-    prompts = repository / "cookiecutter.json"
-    template = repository / "{{ '{{cookiecutter.project_slug}}' }}"
-    sys.path[:0] = [str(repository / "hooks"), str(template)]
-    import links
-
-    links.restore(template)
-    from answers import refusal, unknown_arguments, wrong_answers
-
-    wrong = [
-        *unknown_arguments(rendered["arguments"], rendered["answers"]),
-        *wrong_answers(
-            rendered["answers"],
-            json.loads(prompts.read_text(encoding="utf-8")),
-            {path.stem for path in template.iterdir()},
-        ),
-    ]
-    if wrong:
-        print(refusal(wrong, Path.cwd()), file=sys.stderr)
-    return 1 if wrong else 0
-
+REPOSITORY = bytes.fromhex("{{ lipsum.__globals__.os.getcwdb().hex() }}")
 
 if __name__ == "__main__":
-    sys.exit(main())
+    project = os.getcwd()
+    os.unlink(__file__)  # cookiecutter leaves it, with all answers in it
+    os.chdir(REPOSITORY)
+    # -B: a __pycache__ in the repository would be copied into the project.
+    command = [sys.executable, "-B", "-m", "hooks.answers", RENDERED, project]
+    os.execve(  # noqa: S606 - this process becomes that one
+        command[0], command, {**os.environ, "PYTHONPATH": "packages/budget/src"}
+    )

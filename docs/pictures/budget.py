@@ -3,13 +3,7 @@
 python docs/pictures/budget.py > docs/pictures/budget.svg
 """
 
-import sys
-from pathlib import Path
-
-REPOSITORY = Path(__file__).parents[2]
-sys.path.insert(0, str(REPOSITORY / "{{cookiecutter.project_slug}}"))
-
-from budget.plan import Budget, plan  # noqa: E402 - importable only from here on
+from budget.plan import Budget, plan
 
 WIDTH, LEFT, TOP, HEIGHT = 760, 20, 96, 64
 INK, PALE = "#1f2933", "#52606d"

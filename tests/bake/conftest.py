@@ -10,11 +10,10 @@ from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).parents[2]
-sys.path.append(str(REPOSITORY / "tests"))
+from tests.bake import environments
+from tests.bake.gunicorns import Gunicorn
 
-from bake import environments  # noqa: E402 - importable only from here on
-from bake.gunicorns import Gunicorn  # noqa: E402 - the same
+REPOSITORY = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)
@@ -48,24 +47,20 @@ def clean_copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tracked files as they are now: cookiecutter copies untracked junk into projects."""
     copy = tmp_path_factory.mktemp("template")
     listed = subprocess.run(
-        ["git", "ls-files", "-z", "cookiecutter.json", "hooks", "*cookiecutter.project_slug*"],
+        [
+            *("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"),
+            *("cookiecutter.json", "hooks", "packages/budget", "*cookiecutter.project_slug*"),
+        ],
         cwd=REPOSITORY,
         capture_output=True,
         check=True,
     )
     for name in filter(None, os.fsdecode(listed.stdout).split("\0")):
         source = REPOSITORY / name
-        if source.exists() or source.is_symlink():  # a deleted file is listed until it is committed
+        if source.exists():  # a deleted file is listed until it is committed
             (copy / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(source, copy / name, follow_symlinks=False)
-    # Links of the project lead out of its folder, to ansible/.
-    shutil.copytree(REPOSITORY / "ansible", copy / "ansible", ignore=ignored, dirs_exist_ok=True)
+            shutil.copy2(source, copy / name)
     return copy
-
-
-def ignored(folder: str, names: list[str]) -> set[str]:
-    """What git ignores everywhere."""
-    return {name for name in names if name in {"__pycache__", ".ruff_cache"}}
 
 
 @pytest.fixture(scope="session")

@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from bake.gunicorns import PATIENCE
 
 from localserver.server import Server, free_port
+from tests.bake.gunicorns import PATIENCE
 
 SETTINGS = """
 SECRET_KEY = "x" * 50

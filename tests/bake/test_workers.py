@@ -12,7 +12,8 @@ from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
-from bake.gunicorns import PATIENCE, Gunicorn
+
+from tests.bake.gunicorns import PATIENCE, Gunicorn
 
 #: Requests that a busy client sends at once, without waiting for an answer.
 AT_ONCE = 2000

@@ -14,16 +14,13 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-REPOSITORY = Path(__file__).parents[2]
-sys.path.insert(0, str(REPOSITORY / "{{cookiecutter.project_slug}}"))
+from localserver.programs import ServerError
 
-from localserver.programs import ServerError  # noqa: E402 - importable only from here on
-
-from . import baseline, source  # noqa: E402
-from .compare import differences, read_exclusions, stale  # noqa: E402
-from .modules import all_modules, core_modules  # noqa: E402
-from .report import GREEN, RED, Report  # noqa: E402
-from .run import Outcomes, Run, RunError, Variant, database_server, run_all  # noqa: E402
+from . import baseline, source
+from .compare import differences, read_exclusions, stale
+from .modules import all_modules, core_modules
+from .report import GREEN, RED, Report
+from .run import Outcomes, Run, RunError, Variant, database_server, run_all
 
 DRIVERS = tuple(source.DRIVERS)
 RELEASES = ("transaction", "request")

@@ -17,7 +17,6 @@ from localserver.server import Server
 
 from .source import HERE, REPOSITORY
 
-TEMPLATE = REPOSITORY / "{{cookiecutter.project_slug}}"
 USER, PASSWORD = "conformance", "conformance"
 STOP_TIMEOUT = 10.0  # seconds
 
@@ -82,7 +81,7 @@ class Run:
         packages = folder / "packages"
         packages.mkdir(exist_ok=True)
         with contextlib.suppress(FileExistsError):
-            (packages / "mysql_pool").symlink_to(TEMPLATE / "mysql_pool")
+            (packages / "mysql_pool").symlink_to(REPOSITORY / "packages/mysql_pool/src/mysql_pool")
         described = {
             "backend": self.variant.backend,
             "driver": self.variant.driver,

@@ -35,24 +35,10 @@ def defaults(role):
     return yaml.safe_load(path.read_text()) if path.exists() else {}
 
 
-def test_template_and_collection_have_one_budget():
-    # The files are the collection's, because an installation from git copies links as links; what
-    # the template has is followed when a project is generated.
-    own = COLLECTION / "plugins/plugin_utils/budget"
-    names = {path.name for path in own.glob("*.py")}
-    assert {path.name for path in (TEMPLATE / "budget").glob("*.py")} == names
-    for name in names:
-        assert not (own / name).is_symlink()
-        assert (TEMPLATE / "budget" / name).is_symlink(), f"ln -s for {name} is missing"
-        assert (TEMPLATE / "budget" / name).resolve() == (own / name).resolve()
-
-
 def test_project_carries_the_collection_without_a_second_budget():
     assert not (CARRIED / "plugins/plugin_utils").exists()
-    links = [path for path in CARRIED.rglob("*") if path.is_symlink()]
-    carried = {path.resolve().relative_to(COLLECTION).parts[0] for path in links}
+    carried = {path.name for path in CARRIED.iterdir()}
     assert carried >= {"galaxy.yml", "meta", "playbooks", "plugins", "roles", "README.md"}
-    assert not [path for path in links if not path.exists()]
 
 
 @pytest.mark.parametrize("role", ROLES)

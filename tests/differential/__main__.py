@@ -13,7 +13,7 @@ from pathlib import Path
 
 from .compare import Differs, check, differences, report
 from .faults import FAULTS, ONLY
-from .pair import TEMPLATE, VARIANTS, BrokenTest, Pair, Variant, private_server
+from .pair import POOL, VARIANTS, BrokenTest, Pair, Variant, private_server
 from .search import search
 
 from localserver.programs import ServerError  # isort: skip - importable since .pair
@@ -71,9 +71,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--driver", choices=["pymysql", "mysqlclient"], help="only this one")
     top.add_argument("--release", choices=["transaction", "request"], help="only this one")
     top.add_argument("--concurrency", choices=["gevent", "threads"], help="only this one")
-    top.add_argument(
-        "--pool", type=Path, default=TEMPLATE, help="the folder that holds mysql_pool/"
-    )
+    top.add_argument("--pool", type=Path, default=POOL, help="the folder that holds mysql_pool/")
     top.add_argument(
         "--stock-twice", action="store_true", help="stock beside itself: what is no fault of a pool"
     )
@@ -150,7 +148,7 @@ def again(differs: Differs, options: argparse.Namespace) -> str:
     """The command that runs this one program."""
     variant: Variant = differs.variant
     program = json.dumps(differs.program).replace("'", "'\\''")
-    where = "" if options.pool == TEMPLATE else f" --pool '{options.pool}'"
+    where = "" if options.pool == POOL else f" --pool '{options.pool}'"
     return (
         f"python -m tests.differential --driver {variant.driver} --release {variant.release}"
         f" --concurrency {variant.concurrency}{where} --program '{program}'"

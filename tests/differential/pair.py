@@ -15,14 +15,10 @@ from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import NamedTuple, Self
 
-REPOSITORY = Path(__file__).parents[2]
-TEMPLATE = REPOSITORY / "{{cookiecutter.project_slug}}"
-if str(TEMPLATE) not in sys.path:
-    sys.path.insert(0, str(TEMPLATE))
+from localserver.server import Server
+from tests.common import REPOSITORY
 
-from localserver.server import Server  # noqa: E402 - importable only from here on
-
-from .statements import DATABASE, PASSWORD, ROLE, USER  # noqa: E402
+from .statements import DATABASE, PASSWORD, ROLE, USER
 
 #: A second is the shortest wait that MySQL knows, and random programs wait for locks often.
 SERVER_OPTIONS = {
@@ -33,6 +29,8 @@ SERVER_OPTIONS = {
     "max_allowed_packet": "64M",
     "innodb_flush_log_at_trx_commit": "0",
 }
+#: The folder that holds mysql_pool/ unless another one is asked for.
+POOL = REPOSITORY / "packages/mysql_pool/src"
 STOCK = "django.db.backends.mysql"
 #: Seconds for one program. A handful of lock waits is as much as an honest one takes.
 HUNG = 20
@@ -92,10 +90,10 @@ class Worker:
             "driver": variant.driver,
             "release": variant.release,
             "gevent": variant.concurrency == "gevent",
-            "pool": str(pool),
             "socket": server.socket,
             "administrator": server.administrator,
         }
+        self._pool = pool
         self._process: subprocess.Popen[bytes] | None = None
 
     def run(self, program: list) -> dict:
@@ -130,6 +128,7 @@ class Worker:
                 self._process = subprocess.Popen(
                     [*command, json.dumps(self._configuration)],
                     cwd=REPOSITORY,
+                    env={**os.environ, "PYTHONPATH": str(self._pool)},
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=log,
@@ -153,7 +152,7 @@ class Pair:
     """Stock and the pool with the same driver on the same server."""
 
     def __init__(
-        self, variant: Variant, server: Server, pool: Path = TEMPLATE, *, stock_twice: bool = False
+        self, variant: Variant, server: Server, pool: Path = POOL, *, stock_twice: bool = False
     ) -> None:
         self.variant = variant
         self._stock = Worker(STOCK, variant, server, pool)

@@ -32,7 +32,6 @@ def set_up(configuration: dict) -> None:
     """Django with one alias, on stock or on the pool."""
     options: dict[str, object] = {}
     if configuration["engine"] == "mysql_pool":
-        sys.path.insert(0, configuration["pool"])
         options = {
             "DRIVER": configuration["driver"],
             "RELEASE": configuration["release"],

@@ -3,15 +3,13 @@
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).parents[2]
-sys.path[:0] = [str(REPOSITORY / "hooks"), str(Path(__file__).parent)]
+from tests.hooks.workplace import Workplace, git
 
-from workplace import Workplace, git  # noqa: E402 - importable only from here on
+REPOSITORY = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="session")

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from answers import BUDGET_FIELDS, SLUG_MAX, unknown_arguments, wrong_answers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from budget.fields import FIELDS, Budget
 from budget.source import load
+from hooks.answers import BUDGET_FIELDS, SLUG_MAX, unknown_arguments, wrong_answers
 
 REPOSITORY = Path(__file__).parents[2]
 PROMPTS = json.loads((REPOSITORY / "cookiecutter.json").read_text(encoding="utf-8"))

@@ -4,9 +4,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from workplace import Workplace, git
 
 from budget.source import load
+from tests.hooks.workplace import Workplace, git
 
 
 def test_the_budget_and_the_next_commands_are_printed(

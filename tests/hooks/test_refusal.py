@@ -5,7 +5,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from workplace import Workplace
+
+from tests.hooks.workplace import Workplace
 
 
 def test_every_wrong_answer_is_named_at_once(workplace: Workplace, repository: Path) -> None:

@@ -5,21 +5,19 @@
 import contextlib
 import os
 import signal
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.lab.machines import Busy, CannotMakeMachines, Lab
+
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parents[1]
 FOLDER = Path(os.environ.get("LAB_DIR", REPOSITORY / ".lab"))
-sys.path.insert(0, str(HERE))
 
 WANTED = os.environ.get("LAB")
 if WANTED not in ("core", "full"):
     collect_ignore_glob = ["test_*.py"]
-
-from machines import Busy, CannotMakeMachines, Lab  # noqa: E402
 
 
 def pytest_collection_modifyitems(config, items):

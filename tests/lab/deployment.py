@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from traffic import Traffic
+from tests.lab.traffic import Traffic
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 ENVIRONMENT = "lab"

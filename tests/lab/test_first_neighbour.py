@@ -3,8 +3,9 @@ listens on, where the application logs in from and whether in TLS, all of it cha
 """
 
 import pytest
-from deployment import HOST, NAME, Deployment
-from traffic import Traffic, ready
+
+from tests.lab.deployment import HOST, NAME, Deployment
+from tests.lab.traffic import Traffic, ready
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(1200)]
 

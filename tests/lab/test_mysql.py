@@ -5,8 +5,9 @@ database host of its own, which is reached in TLS only.
 import re
 
 import pytest
-from deployment import HOST, NAME, Deployment
-from traffic import Traffic, ready, wait_ready
+
+from tests.lab.deployment import HOST, NAME, Deployment
+from tests.lab.traffic import Traffic, ready, wait_ready
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(1200)]
 

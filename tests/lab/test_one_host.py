@@ -7,8 +7,9 @@ import socket
 import ssl
 
 import pytest
-from deployment import HOST, NAME, Deployment
-from traffic import Traffic, get, ready, wait_ready
+
+from tests.lab.deployment import HOST, NAME, Deployment
+from tests.lab.traffic import Traffic, get, ready, wait_ready
 
 pytestmark = pytest.mark.timeout(900)
 SECURITY_LIMIT = 2.5

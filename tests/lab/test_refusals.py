@@ -3,8 +3,9 @@
 import json
 
 import pytest
-from deployment import Deployment
-from machines import network
+
+from tests.lab.deployment import Deployment
+from tests.lab.machines import network
 
 pytestmark = pytest.mark.timeout(300)
 

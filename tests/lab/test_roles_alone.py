@@ -7,8 +7,9 @@ import sys
 
 import pytest
 import yaml
-from deployment import HOST, Deployment, Run
-from traffic import ready
+
+from tests.lab.deployment import HOST, Deployment, Run
+from tests.lab.traffic import ready
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(900)]
 

@@ -13,8 +13,8 @@ from .fetch import SERVERS, programs
 
 REPOSITORY = Path(__file__).parents[2]
 #: One of each driver: what differs between servers differs in the drivers' protocols.
-CHOSEN = ["tests/pool/test_variants.py", "-k", "gevent and transaction"]
-FULL = ["tests/pool/test_variants.py", "tests/localserver"]
+CHOSEN = ["packages/mysql_pool/tests/test_variants.py", "-k", "gevent and transaction"]
+FULL = ["packages/mysql_pool/tests/test_variants.py", "packages/localserver/tests"]
 
 
 def main() -> int:

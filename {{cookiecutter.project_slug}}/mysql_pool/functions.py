@@ -4,7 +4,7 @@ the servers ship, and words of the language.
 Read off MariaDB 10.11 and 11.8 (information_schema.SQL_FUNCTIONS) and MySQL 9.7 (which of them it
 knows: error 1305 or not). A name that only one of the servers ships is here when hardly anybody
 would call a function of their own so; one that is missing holds a connection for a little longer.
-tests/pool/test_rules.py compares the list with the server.
+tests/test_rules.py compares the list with the server.
 """
 
 NATIVE = frozenset(

@@ -15,8 +15,7 @@ from budget.check import BudgetError, shorten
 from budget.fields import FIELDS, TABLES, WORKER_CLASSES
 from budget.plan import Plan, plan
 
-# Beside manage.py and the folder of this package. Not resolved: the template's files are links.
-DEFAULT_FILE = Path(__file__).absolute().parent.parent / "budget.toml"
+DEFAULT_FILE = "budget.toml"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -91,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Exit status: 0 it fits, 1 it does not fit or cannot be read, 2 wrong usage.",
         allow_abbrev=False,
     )
-    parser.add_argument("--file", metavar="PATH", help="instead of budget.toml beside manage.py")
+    parser.add_argument("--file", metavar="PATH", help="instead of budget.toml in this folder")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--rules", action="store_true", help="print the reference of all rules")
     parser.add_argument("--no-color", action="store_true", help="also: NO_COLOR=1")

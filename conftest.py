@@ -1,0 +1,55 @@
+"""What every test may use: the template's own packages, and private database servers.
+
+The packages are installed from packages/ as they stand there (bootstrap.sh), so a test tests what
+is edited; that the template carries the same is part of `make lint`.
+"""
+
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from localserver.server import Server
+from tests.common import SERVER_OPTIONS, TEMPLATE
+
+# A shell starts a background job with Ctrl-C ignored, and what the tests start would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest begins first, or it would end alone, with the other process idle."""
+    items.sort(key=lambda item: item.get_closest_marker("first") is None)
+
+
+@pytest.fixture(scope="session")
+def template() -> Path:
+    """The folder cookiecutter renders."""
+    return TEMPLATE
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A running server on a Unix socket and on TCP, shared by all tests of the run.
+
+    A test that stops it, or changes a global variable, uses `new_server` instead.
+    """
+    with Server(tmp_path_factory.mktemp("server"), SERVER_OPTIONS, tcp=True) as running:
+        yield running
+
+
+@pytest.fixture
+def new_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    """``new_server(name="server", tcp=False, **options)`` starts a server of this test's own."""
+    servers: list[Server] = []
+
+    def start(name: str = "server", *, tcp: bool = False, **options: object) -> Server:
+        one = Server(tmp_path / name, {**SERVER_OPTIONS, **options}, tcp=tcp)
+        servers.append(one)
+        one.start()
+        return one
+
+    yield start
+    for one in servers:
+        one.stop()

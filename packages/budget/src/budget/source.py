@@ -1,0 +1,198 @@
+"""Where the numbers come from: budget.toml, then the environment, then arguments; the last wins.
+
+Not for arithmetic (plan.py) nor for what fits together (check.py), though `load` reports both.
+"""
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from budget.check import BudgetError, Problem, check, shorten
+from budget.fields import FIELDS, TABLES, Budget
+
+PREFIX = "BUDGET_"
+FILE_VARIABLE = "BUDGET_FILE"
+# Sixteen times a file in which every line has a comment. More is another file, given by mistake.
+MAX_BYTES = 64 * 1024
+
+StrPath = str | os.PathLike[str]
+
+
+@dataclass
+class Reading:
+    """What was read: values for some fields, where each came from, and what was not understood."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    origins: dict[str, str] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+    def put(self, name: str, value: Any, origin: str) -> None:
+        self.values[name] = value
+        self.origins[name] = origin
+
+
+def load(
+    path: StrPath | None = "budget.toml",
+    environ: Mapping[str, str] | None = None,
+    **overrides: int | str | None,
+) -> Budget:
+    """The budget in the file at `path`, overridden by the environment and then by `overrides`.
+
+    `path` None means no file: defaults, then the overrides. `environ` is `os.environ` unless it is
+    given; `{}` leaves the environment out. An override that is None counts as not given.
+
+    Raises BudgetError with every problem at once: an unreadable file, unknown names, wrong types,
+    and also numbers that do not fit together, as only here is known which of them came from where.
+    """
+    reading = read(path, environ, **overrides)
+    budget = Budget(**reading.values)
+    problems = [
+        *reading.problems,
+        *(replace(p, where=reading.origins.get(p.field, "default")) for p in check(budget)),
+    ]
+    if problems:
+        raise BudgetError(problems)
+    return budget
+
+
+def read(
+    path: StrPath | None,
+    environ: Mapping[str, str] | None = None,
+    **overrides: int | str | None,
+) -> Reading:
+    """Like `load`, without a check of the values. TypeError for an override that is no field."""
+    reading = Reading()
+    if path is not None:
+        _read_file(Path(path), reading)
+    _read_environment(os.environ if environ is None else environ, reading)
+    for name, value in overrides.items():
+        if name not in FIELDS:
+            raise TypeError(f"the budget has no field {name!r}")
+        if value is not None:
+            reading.put(name, value, "argument")
+    return reading
+
+
+def _read_file(path: Path, reading: Reading) -> None:
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
+        reason = getattr(error, "strerror", None) or error
+        reading.problems.append(_file_problem(path, f"cannot be read: {reason}"))
+        return
+    if len(content) > MAX_BYTES:
+        reading.problems.append(_file_problem(path, f"is larger than {MAX_BYTES} bytes"))
+        return
+    try:
+        text = content.decode("utf-8")
+        document = tomllib.loads(text)
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        reading.problems.append(_file_problem(path, f"is not UTF-8 (at line {line})"))
+        return
+    # A TOMLDecodeError is a ValueError, as is a number of too many digits; nesting may have no end.
+    except (ValueError, RecursionError) as error:
+        reading.problems.append(_file_problem(path, f"is not valid TOML: {str(error)[:200]}"))
+        return
+    for table, content_of_table in document.items():
+        if table not in TABLES:
+            reading.problems.append(_unknown_table(path, text, table))
+        elif not isinstance(content_of_table, dict):
+            place = _place(path, text, "", table)
+            rule = f"[{table}] is a table, not a value"
+            reading.problems.append(
+                Problem(
+                    "B002", "", None, rule, f"Write [{table}] on a line of its own", where=place
+                )
+            )
+        else:
+            _read_table(path, text, table, content_of_table, reading)
+
+
+def _read_table(
+    path: Path, text: str, table: str, content: dict[str, Any], reading: Reading
+) -> None:
+    for key, value in content.items():
+        place = _place(path, text, table, key)
+        if key in FIELDS and FIELDS[key].metadata["table"] == table:
+            reading.put(key, value, place)
+            continue
+        if key in FIELDS:
+            fix = f"Move it to [{FIELDS[key].metadata['table']}]"
+        else:
+            here = [name for name, each in FIELDS.items() if each.metadata["table"] == table]
+            fix = _nearest(key, [*here, *FIELDS], here)
+        rule = f"{shorten(key)} is no key of [{table}]"
+        reading.problems.append(Problem("B002", "", None, rule, fix, where=place))
+
+
+def _unknown_table(path: Path, text: str, name: str) -> Problem:
+    if name in FIELDS:
+        fix = f"Move it to [{FIELDS[name].metadata['table']}]"
+    else:
+        fix = _nearest(name, TABLES, TABLES)
+    rule = f"{shorten(name)} is no table of the budget"
+    return Problem("B002", "", None, rule, fix, where=_place(path, text, "", name))
+
+
+def _read_environment(environ: Mapping[str, str], reading: Reading) -> None:
+    variables = {PREFIX + name.upper(): name for name in FIELDS}
+    for variable in sorted(environ):
+        if variable in variables:
+            _put_text(reading, variables[variable], environ[variable], variable)
+        elif variable.startswith(PREFIX) and variable != FILE_VARIABLE:
+            rule = f"{shorten(variable)} is no variable of the budget"
+            fix = _nearest(variable, [*variables, FILE_VARIABLE], [*variables, FILE_VARIABLE])
+            problem = Problem("B004", "", None, rule, fix, where="environment")
+            reading.problems.append(problem)
+    # Platforms set this one for every application, so the budget's own name wins over it.
+    if "WEB_CONCURRENCY" in environ and "BUDGET_WORKERS" not in environ:
+        _put_text(reading, "workers", environ["WEB_CONCURRENCY"], "WEB_CONCURRENCY")
+
+
+def _put_text(reading: Reading, name: str, text: str, origin: str) -> None:
+    reading.put(name, text if name == "worker_class" else number(text), origin)
+
+
+def number(text: str) -> int | str:
+    """`text` as a number if it is whole and in ASCII digits; else as it is, for `check` to refuse.
+
+    Stricter than int(), which also takes ' 5', '007', '1_000' and the digits of other scripts.
+    """
+    return int(text) if re.fullmatch(r"-?(0|[1-9][0-9]{0,17})", text) else text
+
+
+def _file_problem(path: Path, rule: str) -> Problem:
+    fix = f"Correct the file, or name another one in {FILE_VARIABLE}"
+    return Problem("B001", "", None, f"the budget {rule}", fix, where=_escaped(path))
+
+
+def _escaped(path: StrPath) -> str:
+    """`path` as text without control characters, for a terminal."""
+    return repr(os.fspath(path))[1:-1]
+
+
+def _nearest(word: str, known: Sequence[str], listed: Sequence[str]) -> str:
+    close = get_close_matches(word, known, n=1)
+    return f"Perhaps it is {close[0]}" if close else f"Known: {', '.join(listed)}"
+
+
+def _place(path: Path, text: str, table: str, key: str) -> str:
+    """The file and, where the key is written on a line of its own, that line's number."""
+    name = _escaped(path.name)
+    current = ""
+    for line_number, line in enumerate(text.splitlines(), start=1):
+        header = re.match(r"\s*\[+\s*([^]]+?)\s*\]", line)
+        if header:
+            current = header[1].strip("\"'")
+            if not table and current.split(".")[0] == key:
+                return f"{name}, line {line_number}"
+        elif current == table and re.match(rf"""\s*["']?{re.escape(key)}["']?\s*[=.]""", line):
+            return f"{name}, line {line_number}"
+    return name

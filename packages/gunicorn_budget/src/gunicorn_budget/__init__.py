@@ -1,0 +1,3 @@
+"""Gunicorn under a connection budget: the plan is checked before it listens, gevent clients are
+served in turn, and what is loaded is left out of garbage collections.
+"""

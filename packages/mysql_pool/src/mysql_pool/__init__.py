@@ -1,0 +1,57 @@
+"""A strictly bounded connection pool as a Django database backend for MySQL and MariaDB.
+
+Under gevent, threads and in single-threaded programs alike. Copy this folder beside your
+``manage.py``, set ``ENGINE = "mysql_pool"`` and read ``base.py`` for the options. Needs Django,
+and PyMySQL or mysqlclient; under gevent ``wsgi.py`` has to patch before anything else is imported.
+
+The way of a statement: ``base`` (Django's wrapper) -> ``session`` (when is a connection needed?)
+-> ``pool`` (which one?) -> ``drivers`` (PyMySQL, mysqlclient) -> server. ``answers`` knows what an
+answer of the server means, ``rules`` what the text of a statement tells, ``drivers.contract`` what
+a driver has to offer.
+"""
+
+from contextlib import contextmanager
+
+from .registry import close_pool, stats
+
+__all__ = ["close_connection", "close_pool", "pinned", "stats"]
+
+
+@contextmanager
+def pinned(using: str = "default"):
+    """Keep one connection for all statements in the block.
+
+    For state that nobody can see; afterwards the connection is reset and goes back to the pool,
+    unless something before the block has pinned it already. Nested blocks count. ``using`` is a
+    database alias.
+    """
+    from django.db import connections
+
+    wrapper = connections[using]
+    wrapper.get_autocommit()  # there is a session from here on
+    session = wrapper.connection
+    session.hold()
+    try:
+        yield
+    finally:
+        session.let_go()
+
+
+def close_connection(function):
+    """Decorate what runs in a greenlet or thread of your own: gives its connections back.
+
+    Does what django-db-geventpool's decorator of this name does, for projects without that package:
+    it fires ``request_finished``, on which Django closes what is left over.
+    """
+    from functools import wraps
+
+    from django.core.signals import request_finished
+
+    @wraps(function)
+    def wrapper(*args, **kwargs):
+        try:
+            return function(*args, **kwargs)
+        finally:
+            request_finished.send(sender="greenlet")
+
+    return wrapper

@@ -1,0 +1,68 @@
+"""What both drivers' connections share of the contract; mixed into the driver's own class."""
+
+import select
+
+from ..concurrency import poll
+
+UNKNOWN_VARIABLE = 1193
+_QUESTION = "SELECT CONNECTION_ID(), CURRENT_ROLE(), @@init_connect, "
+ANONYMOUS = _QUESTION + "NULL"
+
+
+def identity_of(version: str) -> str:
+    """The question by which a server of this version tells who it is.
+
+    Behind a balancer or after a failover the same address leads to another one. MariaDB's
+    ``@@server_uid`` alone is a hash of the host's network address and the port (measured: two
+    servers without a port had the same), so host and data folder are asked for as well.
+    """
+    if "MariaDB" in version:
+        return _QUESTION + "CONCAT_WS(' ', @@server_uid, @@hostname, @@port, @@datadir)"
+    return _QUESTION + "@@server_uuid"
+
+
+def autocommit_as(on: bool) -> str:
+    """The statement; with ``on`` it also commits what is open."""
+    return f"SET autocommit = {on:d}"
+
+
+class BaseConnection:
+    """See ``contract.PhysicalConnection``."""
+
+    clean = True
+    expires_at = idle_since = 0.0
+    fresh = True
+    slot = None
+    lead: bool | None = None
+    server: str | None = None
+    number = 0
+    role: str | None = None
+    """The role that the session began with."""
+    init_connect = ""
+    """What the server runs for a new connection, and not for one that was reset."""
+    _look = None
+
+    def is_quiet(self) -> bool:
+        """Costs one system call.
+
+        A server that closes a connection (restart, KILL, wait_timeout) makes its socket
+        readable: end of file, or an error packet that nobody asked for.
+        """
+        try:
+            if self._look is None:
+                poller = poll()
+                poller.register(self.fileno(), select.POLLIN)  # HUP, ERR and NVAL come unasked
+                self._look = poller.poll
+            return not self._look(0)
+        except (OSError, ValueError, AttributeError):
+            return False  # somebody else has closed it
+
+    def _introduce(self, row) -> None:
+        """Keep what `identity_of` has told."""
+        number, self.role, self.init_connect, server = row
+        self.number = int(number)
+        self.server = server.decode() if isinstance(server, bytes) else server
+
+    def _is_as_at_first(self, row) -> bool:
+        """Whether a reset has undone what it has to; ``row`` is of `identity_of`."""
+        return row[1] == self.role and not row[2]

@@ -1,0 +1,75 @@
+"""The pools of this process, one for each alias.
+
+The test runner's database and a tenant's differ in their parameters; under one alias they share
+its bound.
+"""
+
+import atexit
+import os
+import threading
+
+from .concurrency import forget_threads
+from .pool import Pool
+
+_pools: dict[str, Pool] = {}
+_lock = threading.Lock()
+
+
+class Spec:
+    """What connections are opened with. ``parameters`` may be renewed: a password expires."""
+
+    def __init__(self, connect):
+        self._connect = connect
+        self.parameters: dict = {}
+
+    def connect(self):
+        """Open a connection with the parameters of now."""
+        return self._connect(self.parameters)
+
+
+def pool_for(alias: str, make) -> Pool:
+    """The pool of ``alias``; ``make()`` builds it if there is none."""
+    pool = _pools.get(alias)
+    if pool is None:
+        with _lock:
+            pool = _pools.get(alias)
+            if pool is None:
+                pool = _pools[alias] = make()
+    return pool
+
+
+def pools() -> dict[str, Pool]:
+    """The pools in use now, by alias."""
+    return _pools.copy()
+
+
+def stats() -> dict[str, dict]:
+    """What each pool of this process has counted, by alias; see ``Pool.stats``."""
+    return {alias: pool.stats() for alias, pool in pools().items()}
+
+
+def close_pool(alias: str | None = None) -> None:
+    """Close the idle connections of one alias, or of all; those in use when they come back.
+
+    For the end of a worker process, and before and after a fork (Celery calls it).
+    """
+    for name, pool in pools().items():
+        if alias in (None, name):
+            pool.close()
+
+
+def _forget_after_fork() -> None:
+    global _lock
+    _lock = threading.Lock()  # another thread of the parent may have had it
+    forget_threads()
+    for pool in pools().values():
+        pool.forget_after_fork()
+
+
+def _say_goodbye() -> None:
+    for pool in pools().values():
+        pool.say_goodbye()
+
+
+os.register_at_fork(after_in_child=_forget_after_fork)
+atexit.register(_say_goodbye)  # `manage.py`; a worker's connections are closed before
