@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from localserver.server import Server
-from tests.common import SERVER_OPTIONS, TEMPLATE
+from tests.places import TEMPLATE
+from tests.server_options import SERVER_OPTIONS
 
 # A shell starts a background job with Ctrl-C ignored, and what the tests start would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

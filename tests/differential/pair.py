@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 from localserver.server import Server
-from tests.common import REPOSITORY
+from tests.places import REPOSITORY
 
 from .statements import DATABASE, PASSWORD, ROLE, USER
 

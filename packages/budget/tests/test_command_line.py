@@ -16,7 +16,7 @@ from budget import check, limits, plan
 from budget.fields import FIELDS
 from budget.plan import Budget
 from budget.rules import GROUPS, RULES
-from tests.common import REPOSITORY
+from tests.places import REPOSITORY
 
 Result = subprocess.CompletedProcess[str]
 

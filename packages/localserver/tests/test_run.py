@@ -19,7 +19,7 @@ from budget.source import load
 from localserver import processes
 from localserver.serve import next_free_port
 from localserver.server import Server
-from tests.common import TEMPLATE
+from tests.places import TEMPLATE
 
 pytestmark = [pytest.mark.full, pytest.mark.server]
 

@@ -23,7 +23,7 @@ from packages.mysql_pool.tests.behaviour.scene import (
     in_greenlets,
     run,
 )
-from tests.common import SERVER_OPTIONS
+from tests.server_options import SERVER_OPTIONS
 
 
 @pytest.fixture(scope="module")
