@@ -17,6 +17,7 @@ from django.core.signals import request_finished
 from django.db import connections, models
 
 from localserver.programs import ServerError
+from mysql_pool import stats
 from mysql_pool.concurrency import patched
 
 DRIVER, RELEASE = os.environ["POOL_DRIVER"], os.environ["POOL_RELEASE"]
@@ -104,6 +105,14 @@ def eventually(condition, seconds=10):
     while not condition():
         assert time.monotonic() < end, f"not within {seconds} s"
         time.sleep(0.01)
+
+
+def whole_again(bound=5):
+    """All slots are back and the pool works."""
+    eventually(lambda: stats()["default"]["in_use"] == 0)
+    eventually(lambda: stats()["default"]["open"] == stats()["default"]["idle"])
+    assert stats()["default"]["idle"] <= bound
+    assert Threads(bound, lambda number: run("SELECT SLEEP(0.01)")).join().errors == []
 
 
 class Seen:

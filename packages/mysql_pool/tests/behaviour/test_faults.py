@@ -22,15 +22,8 @@ from packages.mysql_pool.tests.behaviour.scene import (
     in_greenlets,
     in_transaction_mode,
     run,
+    whole_again,
 )
-
-
-def whole_again(bound=5):
-    """All slots are back and the pool works."""
-    eventually(lambda: stats()["default"]["in_use"] == 0)
-    eventually(lambda: stats()["default"]["open"] == stats()["default"]["idle"])
-    assert stats()["default"]["idle"] <= bound
-    assert Threads(bound, lambda number: run("SELECT SLEEP(0.01)")).join().errors == []
 
 
 def test_idle_connections_that_the_server_closed_are_not_handed_out(seen):

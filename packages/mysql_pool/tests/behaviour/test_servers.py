@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 from django.db import OperationalError, connections, transaction
-from test_faults import whole_again
 
 from localserver.server import Server
 from mysql_pool import stats
@@ -22,6 +21,7 @@ from packages.mysql_pool.tests.behaviour.scene import (
     eventually,
     in_greenlets,
     run,
+    whole_again,
 )
 from tests.server_options import SERVER_OPTIONS
 

@@ -12,7 +12,6 @@ from contextlib import suppress
 
 import pytest
 from django.db import OperationalError, close_old_connections, connection, connections, transaction
-from test_faults import whole_again
 
 from mysql_pool import close_pool, pinned, stats
 from mysql_pool.concurrency import patched
@@ -27,6 +26,7 @@ from packages.mysql_pool.tests.behaviour.scene import (
     in_greenlets,
     in_transaction_mode,
     run,
+    whole_again,
 )
 
 
