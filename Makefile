@@ -13,7 +13,7 @@ PYTEST := $(PY) -m pytest -n 2 --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: copies demo bench test test-quick test-servers soak differential conformance conformance-core lint lint-ansible \
-    lab-test lab-test-full docs clean help
+    lab-test lab-test-full docs docs-links clean help
 # There is one .venv.
 .NOTPARALLEL:
 
@@ -47,10 +47,13 @@ conformance-core: .venv/conformance  ## The modules of it where a backend goes w
 copies: $(READY)  ## Write the copies of packages/ and ansible/ that the template carries
 	$(PY) -m packages.copies
 
-lint: $(READY)  ## ruff: lint and formatting; the copies are those of packages/
+lint: $(READY)  ## Copies, ruff, formatting, types, who imports whom, spelling (20 seconds)
 	$(PY) -m packages.copies --check
 	$(PY) -m ruff check $(RUFF) .
 	$(PY) -m ruff format --check $(RUFF) .
+	$(PY) -m mypy
+	.venv/bin/lint-imports --no-logo
+	$(PY) -m codespell_lib
 
 lint-ansible: .venv/lab  ## ansible-lint over the collection, production profile
 	cd ansible && PATH="$(CURDIR)/.venv/bin:$$PATH" \
@@ -65,11 +68,15 @@ lab-test-full: .venv/lab  ## The same with several hosts, MySQL and power losses
 	@$(PY) -m tests.lab.machines tools
 	LAB=full $(PY) -m pytest tests/lab $(ARGS)
 
-docs: $(READY)  ## Build the documentation into site/; a broken link is an error
+docs: $(READY)  ## Build the documentation into site/; a broken link between pages is an error
 	$(PY) -m sphinx -q -W --keep-going docs site
 
+# Not in CI: other people's sites have their bad days.
+docs-links: $(READY)  ## Ask every address in the documentation whether it still answers (needs the internet)
+	$(PY) -m sphinx -q -b linkcheck docs site/links
+
 clean:  ## Remove the environment, what was built, and caches
-	rm -rf .venv site .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv site .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 help:  ## List these targets
