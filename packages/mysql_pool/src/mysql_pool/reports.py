@@ -4,12 +4,16 @@ Costs nothing until something is to be told.
 """
 
 import linecache
+import os
 import time
 from functools import lru_cache
 
 from .concurrency import frame_of, name_of, origin_of
 
-_OWN = ("/mysql_pool/", "/django/db/", "/gevent/", "/pymysql/", "/MySQLdb/", "/threading.py")
+_OWN = (
+    os.path.join(os.path.dirname(__file__), ""),
+    *("/django/db/", "/gevent/", "/pymysql/", "/MySQLdb/", "/threading.py"),
+)
 
 
 @lru_cache(maxsize=1024)

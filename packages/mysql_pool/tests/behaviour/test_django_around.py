@@ -173,7 +173,7 @@ def test_a_full_pool_answers_503_with_retry_after(use, place):
         request = RequestFactory().get("/")
         middleware = PoolTimeoutMiddleware(convert_exception_to_response(view))
         if place == "middleware":
-            with override_settings(ROOT_URLCONF="scene", DEBUG=False):
+            with override_settings(ROOT_URLCONF=run.__module__, DEBUG=False):
                 return middleware(request)
         try:
             view(request)
