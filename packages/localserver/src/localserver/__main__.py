@@ -8,10 +8,8 @@ stop               stop a server that runs, or was left behind
 
 import argparse
 import contextlib
-import json
 import os
 import re
-import secrets
 import signal
 import subprocess
 import sys
@@ -19,23 +17,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from localserver import processes
+from localserver import accounts, processes
 from localserver.programs import ServerError
 from localserver.server import Server, answers, end_process
 
 if TYPE_CHECKING:
     from budget.plan import Plan
 
-#: What the application needs at run time.  DDL is the migration account's.
-APPLICATION_PRIVILEGES = "SELECT, INSERT, UPDATE, DELETE"
-
 #: Any of these, in the environment or in .env, says that there is a database server already.
-ELSEWHERE = ("DATABASE_URL", "DB_HOST")
-
-ACCOUNTS = "accounts.json"
+OTHER_SERVER = ("DATABASE_URL", "DB_HOST")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit status."""
     options = parser().parse_args(arguments)
     server = Server(options.folder, flavour=options.flavour)
     try:
@@ -50,6 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
+    """The command line's options and actions."""
     top = argparse.ArgumentParser(prog="python -m localserver", description=__doc__)
     top.formatter_class = argparse.RawDescriptionHelpFormatter
     top.add_argument(
@@ -92,13 +87,14 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run(server: Server, options: argparse.Namespace) -> int:
-    if not options.tests and (name := elsewhere()):
+    """Start the server for the time of one command; return the command's exit status."""
+    if not options.tests and (name := other_server()):
         say(f"{name} is set: no private database server is started.")
         return watch(start_command(options.command, {}), None)
     if options.join and server.pid and answers(server.socket):
-        accounts = read_accounts(server)
-        return watch(start_command(options.command, as_asked(accounts, options)), None)
-    # A polite end during the start-up too: SIGTERM would otherwise skip `finally`.
+        environment = chosen_account(accounts.read(server), options)
+        return watch(start_command(options.command, environment), None)
+    # SIGTERM skips `finally` unless it is made an exception, and the server would go on running.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     plan = application_plan()
     server.options |= plan.server_options() if plan else {}
@@ -106,19 +102,20 @@ def run(server: Server, options: argparse.Namespace) -> int:
         server.start()
         say(f"Private {server.programs.name} in {server.folder}")
         limit = plan.max_user_connections if plan else 0
-        accounts = make_accounts(server, options.name, limit, tests=options.tests)
-        return watch(start_command(options.command, as_asked(accounts, options)), server)
+        made = accounts.make(server, options.name, limit, tests=options.tests)
+        return watch(start_command(options.command, chosen_account(made, options)), server)
     finally:
         server.stop()
 
 
-def as_asked(accounts: dict[str, str], options: argparse.Namespace) -> dict[str, str]:
+def chosen_account(environment: dict[str, str], options: argparse.Namespace) -> dict[str, str]:
+    """``environment`` with the account the command is to use in DB_USER and DB_PASSWORD."""
     if options.migration:
-        return accounts | {
-            "DB_USER": accounts["DB_MIGRATE_USER"],
-            "DB_PASSWORD": accounts["DB_MIGRATE_PASSWORD"],
+        return environment | {
+            "DB_USER": environment["DB_MIGRATE_USER"],
+            "DB_PASSWORD": environment["DB_MIGRATE_PASSWORD"],
         }
-    return accounts
+    return environment
 
 
 def application_plan() -> "Plan | None":
@@ -138,8 +135,8 @@ def application_plan() -> "Plan | None":
         raise ServerError(str(error)) from error
 
 
-def elsewhere() -> str | None:
-    """The variable that points the project to another server; None if none does."""
+def other_server() -> str | None:
+    """The variable that points the project to a server of its own choice; None if none does."""
     values: dict[str, str] = {}
     with contextlib.suppress(OSError):
         # As django-environ reads it: `export` and quotes are allowed, indentation is not.
@@ -147,57 +144,14 @@ def elsewhere() -> str | None:
             if found := re.match(r"(?:export )?(\w+)=(['\"]?)(.*)\2$", line):
                 values[found[1]] = found[3].strip()
     values |= os.environ
-    return next((name for name in ELSEWHERE if values.get(name)), None)
-
-
-def make_accounts(server: Server, name: str, limit: int, *, tests: bool) -> dict[str, str]:
-    """Create database and accounts; return the environment that leads a project to them.
-
-    ``limit`` is the application account's MAX_USER_CONNECTIONS (0: none): the server itself then
-    holds the bound.
-    """
-    password, migrate_password = secrets.token_urlsafe(24), secrets.token_urlsafe(24)
-    server.ensure_database(name)
-    if tests:
-        # `test_NAME`, `test_NAME_gw0`: the databases Django's test runner makes.
-        server.ensure_account(name, password, f"test_{name}%", limit)
-        server.sql(f"GRANT ALL ON `{name}`.* TO '{name}'@'%'")
-    else:
-        server.ensure_account(
-            name,
-            password,
-            name,
-            max_user_connections=limit,
-            privileges=APPLICATION_PRIVILEGES,
-        )
-        server.ensure_account(f"{name}_migrate", migrate_password, name)
-    environment = {
-        "DATABASE_URL": "",  # tests must not follow the developer's, in .env for example
-        "DB_HOST": server.socket,
-        "DB_PORT": "",
-        "DB_NAME": name,
-        "DB_USER": name,
-        "DB_PASSWORD": password,
-        "DB_MIGRATE_USER": name if tests else f"{name}_migrate",
-        "DB_MIGRATE_PASSWORD": password if tests else migrate_password,
-    }
-    # For `--join`.  New passwords at every start, in a folder only its owner can enter.
-    path = server.folder / ACCOUNTS
-    path.touch(mode=0o600)
-    path.write_text(json.dumps(environment, indent=1) + "\n")
-    return environment
-
-
-def read_accounts(server: Server) -> dict[str, str]:
-    try:
-        return dict(json.loads((server.folder / ACCOUNTS).read_text()))
-    except (OSError, ValueError) as error:
-        raise ServerError(
-            f"The running server's accounts cannot be read ({error}): it may still be starting."
-        ) from error
+    return next((name for name in OTHER_SERVER if values.get(name)), None)
 
 
 def start_command(command: Sequence[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    """Start ``command``, which ends when this process ends, with ``environment`` added to ours.
+
+    Raises `ServerError` if there is no such program.
+    """
     try:
         return subprocess.Popen(
             command,
@@ -209,33 +163,34 @@ def start_command(command: Sequence[str], environment: dict[str, str]) -> subpro
 
 
 def watch(child: subprocess.Popen[bytes], server: Server | None) -> int:
-    """Wait for the command, pass signals on, and end it if the server ends; return its exit code.
+    """Wait for the command, pass signals on, and end it if the server ends; return its exit status.
 
-    A command whose server ended under it has failed, even if it says 0 to the SIGTERM.
+    A command whose server ended before it has failed, even if it exits with 0 after our SIGTERM.
 
     Ctrl-C reaches the command from the terminal itself (the kernel sends it to the whole process
     group), so it is passed on only if a process sent it, or if the command left our group.
     """
     ending = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT}
     signal.pthread_sigmask(signal.SIG_BLOCK, {*ending, signal.SIGCHLD})
-    told = False
+    server_ended = False
     while child.poll() is None:
-        if server is not None and server.pid is None and not told:
+        if server is not None and server.pid is None and not server_ended:
             say(f"The database server ended; its log is {server.log}.")
             child.terminate()
-            told = True
+            server_ended = True
         caught = signal.sigwaitinfo({*ending, signal.SIGCHLD})
         if caught.si_signo == signal.SIGHUP:
             child.terminate()  # the terminal is gone; to Gunicorn SIGHUP itself would mean reload
         elif caught.si_signo in ending and (caught.si_pid != 0 or in_another_group(child)):
             child.send_signal(caught.si_signo)
     code = child.returncode
-    if code == 0 and told:
+    if code == 0 and server_ended:
         return 1
     return code if code >= 0 else 128 - code
 
 
 def in_another_group(child: subprocess.Popen[bytes]) -> bool:
+    """Whether the command made a process group of its own, which the terminal's Ctrl-C misses."""
     with contextlib.suppress(ProcessLookupError):
         return os.getpgid(child.pid) != os.getpgrp()
     return False
@@ -246,10 +201,11 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-# -- the small ones -------------------------------------------------------------------------------
+# -- status, sql, stop ----------------------------------------------------------------------------
 
 
 def status(server: Server, options: argparse.Namespace) -> int:
+    """Print whether the server runs and where; exit status 3 if it does not."""
     pid = server.pid
     if pid is None:
         print(f"The database server of {server.folder} does not run.")
@@ -260,6 +216,7 @@ def status(server: Server, options: argparse.Namespace) -> int:
 
 
 def sql(server: Server, options: argparse.Namespace) -> int:
+    """Print the rows of a statement, with tabs between the columns."""
     statement = sys.stdin.read() if options.statement is None else options.statement
     for row in server.sql(statement):
         print("\t".join(row))
@@ -267,6 +224,7 @@ def sql(server: Server, options: argparse.Namespace) -> int:
 
 
 def stop(server: Server, options: argparse.Namespace) -> int:
+    """Stop the server of the folder, whoever started it."""
     pid = server.pid
     if pid is None:
         print(f"The database server of {server.folder} does not run.")

@@ -18,6 +18,30 @@ INSTALL = {
     "mysql": "apt-get install --no-install-recommends mysql-server-core mysql-client-core",
 }
 
+#: What a line of the server's log means, and what to do. The first pattern that is found counts.
+HINTS = (
+    (r"(?i)no space left|errno:? 28|error 28|out of disk space", "The disk is full (`df -h .`)."),
+    (r"(?i)read-only file system|errno:? 30\b", "The disk is mounted read-only."),
+    (r"(?i)address already in use", "The TCP port is taken by another program."),
+    (
+        r"(?i)unable to lock|could not lock|lock the first data file",
+        "Another server, perhaps in a container, has this folder open.",
+    ),
+    (
+        r"(?i)permission denied|errno:? 13\b",
+        "It may not write there. Check the folder's owner; on Ubuntu also AppArmor "
+        "(`aa-status | grep mysqld`).",
+    ),
+    (
+        r"(?i)unknown (variable|option)",
+        "One of the server options in use is not known to this version.",
+    ),
+    (
+        r"(?i)upgrade after a crash|downgrade|invalid flags|log was created with",
+        "The data was written by another version; `make clean` starts afresh.",
+    ),
+)
+
 
 class ServerError(RuntimeError):
     """Something about the private server went wrong; the text says what, and what to do."""
@@ -160,13 +184,13 @@ def explain(what: str, log: Path) -> str:
     if is_full(log.parent):
         text += "no space left"  # where not even the log can say so
     hint = next((hint for pattern, hint in HINTS if re.search(pattern, text)), "")
-    # Errors first of all: mariadb-install-db ends with a page of advice after them.
-    told = [line for line in lines if re.search(r"\[?ERROR\b", line)] or lines
+    # Only the errors, where there are any: mariadb-install-db prints a page of advice after them.
+    shown = [line for line in lines if re.search(r"\[?ERROR\b", line)] or lines
     return "\n".join(
         [
             f"The private database server {what}. {hint}".rstrip(),
             f"From {log}:",
-            *(f"    {line}" for line in told[-15:]),
+            *(f"    {line}" for line in shown[-15:]),
         ]
     )
 
@@ -177,27 +201,3 @@ def is_full(folder: Path) -> bool:
         return shutil.disk_usage(folder).free < 64 * 1024
     except OSError:
         return False
-
-
-HINTS = (
-    (r"(?i)no space left|errno:? 28|error 28|out of disk space", "The disk is full (`df -h .`)."),
-    (r"(?i)read-only file system|errno:? 30\b", "The disk is mounted read-only."),
-    (r"(?i)address already in use", "The TCP port is taken by another program."),
-    (
-        r"(?i)unable to lock|could not lock|lock the first data file",
-        "Another server, perhaps in a container, has this folder open.",
-    ),
-    (
-        r"(?i)permission denied|errno:? 13\b",
-        "It may not write there. Check the folder's owner; on Ubuntu also AppArmor "
-        "(`aa-status | grep mysqld`).",
-    ),
-    (
-        r"(?i)unknown (variable|option)",
-        "One of the server options in use is not known to this version.",
-    ),
-    (
-        r"(?i)upgrade after a crash|downgrade|invalid flags|log was created with",
-        "The data was written by another version; `make clean` starts afresh.",
-    ),
-)

@@ -27,7 +27,7 @@ SOCKET_PATH_LIMIT = 107
 #: from one terminal to the next.
 RUNTIME_FOLDER = Path("/tmp")  # noqa: S108 - see _runtime_folder
 
-#: What the smallest server has open besides one file for each connection: data, logs, a few tables.
+#: Files that the smallest server opens in addition to one for each connection: data, logs, tables.
 FILES_BESIDE_CONNECTIONS = 60
 
 START_TIMEOUT = 60.0  # seconds
@@ -121,7 +121,7 @@ class Server:
 
     @property
     def pid(self) -> int | None:
-        """The running server's process id, whoever started it; None if none runs."""
+        """The process id of the folder's server, whoever started it; None if it does not run."""
         if self._process and self._process.poll() is None:
             return self._process.pid
         return processes.running_on(self.datadir)
@@ -140,7 +140,7 @@ class Server:
         if self._process and self._process.poll() is None:
             return
         programs = self.programs
-        self._take_folder()
+        self._lock_folder()
         try:
             self._end_leftover()
             if not self.datadir.exists():
@@ -152,7 +152,7 @@ class Server:
             raise
 
     def stop(self) -> None:
-        """Stop the server, let it write what it holds in memory, and give the folder free."""
+        """Stop the server, which writes what it holds in memory first, and unlock the folder."""
         try:
             if self._process:
                 self._process.terminate()
@@ -162,28 +162,28 @@ class Server:
                     self._process.kill()
                     self._process.wait()
         finally:
-            self._gone()
+            self._unlock_folder()
 
     def kill(self) -> None:
         """End the server as a crash would (SIGKILL).  `start` brings it back with its data."""
         if self._process:
             self._process.kill()
             self._process.wait()
-        self._gone()
+        self._unlock_folder()
 
     def restart(self) -> None:
         """Stop and start; socket, port and data stay what they were."""
         self.stop()
         self.start()
 
-    def _gone(self) -> None:
+    def _unlock_folder(self) -> None:
         self._process = None
         if self._lock is not None:
             os.close(self._lock)  # ends the flock
             self._lock = None
 
-    def _take_folder(self) -> None:
-        """Make the folder and lock it, so that two starts at once cannot share it."""
+    def _lock_folder(self) -> None:
+        """Create the folder and lock it: two processes that start at once cannot both have it."""
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             lock = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -207,6 +207,7 @@ class Server:
         self._lock = lock
 
     def _owner(self) -> str:
+        """The user who owns the folder, or the nearest folder above it that exists."""
         for folder in (self.folder, *self.folder.parents):
             with contextlib.suppress(OSError, KeyError):
                 return pwd.getpwuid(folder.stat().st_uid).pw_name
@@ -222,7 +223,8 @@ class Server:
             stale.unlink(missing_ok=True)
 
     def _create_data(self, programs: Programs) -> None:
-        # Beside, then renamed: an interrupted first start leaves nothing that looks complete.
+        # Created under another name, then renamed: a first start that is interrupted leaves no
+        # folder that looks complete.
         fresh = self.folder / "data.new"
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(mode=0o700)
@@ -365,11 +367,11 @@ class Server:
         )
 
 
-# -- pieces ---------------------------------------------------------------------------------------
+# -- processes, files and SQL that Server uses ----------------------------------------------------
 
 
 def answers(path: str) -> bool:
-    """Whether a database server greets who connects to the Unix socket ``path``."""
+    """Whether a database server listens on the Unix socket ``path`` and sends its greeting."""
     with socket.socket(socket.AF_UNIX) as probe:
         probe.settimeout(1.0)
         try:
@@ -380,7 +382,7 @@ def answers(path: str) -> bool:
 
 
 def free_port() -> int:
-    """A TCP port on 127.0.0.1 that nobody listens on at this moment."""
+    """A TCP port on 127.0.0.1 on which no process listens at this moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -402,7 +404,7 @@ def end_process(pid: int, timeout: float = STOP_TIMEOUT) -> None:
         while time.monotonic() < deadline:
             if not Path(f"/proc/{pid}/cmdline").exists() or _is_zombie(pid):
                 return
-            time.sleep(0.02)  # not our child: there is nothing to wait for
+            time.sleep(0.02)  # wait() works for children only
     raise ServerError(f"The database server (process {pid}) does not end, not even by SIGKILL.")
 
 
