@@ -24,6 +24,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.get_closest_marker("first") is None)
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What the sessions of packages/mysql_pool/tests/test_variants.py did: theirs are subtests, of
+    which pytest shows only those that failed."""
+    reports = [*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")]
+    told = [(one, dict(one.user_properties)) for one in reports if one.when == "call"]
+    for report, properties in told:
+        if "cases" not in properties:
+            continue
+        counts = ", ".join(f"{number} {what}" for what, number in properties["cases"].items())
+        terminalreporter.write_line(f"{report.nodeid.rpartition('::')[2]}: {counts}")
+        for reason, number in properties["skipped cases"].items():
+            terminalreporter.write_line(f"    {number} skipped: {reason}")
+
+
 @pytest.fixture(scope="session")
 def template() -> Path:
     """The folder cookiecutter renders."""
