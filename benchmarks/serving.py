@@ -61,7 +61,7 @@ class Serving:
         self.log = log
         self._command = [
             *(python, "-m", "gunicorn", peer.application, "--bind", f"127.0.0.1:{self.port}"),
-            *("--worker-class", peer.worker_class),
+            *(() if peer.as_generated else ("--worker-class", peer.worker_class)),
             *("--workers", str(peer.workers), "--threads", str(peer.threads)),
             *("--worker-connections", str(CLIENTS_OF_A_WORKER), "--keep-alive", "15"),
             *("--log-level", "warning", "--no-control-socket"),
@@ -85,7 +85,7 @@ class Serving:
         with self.log.open("wb") as output:
             self._master = subprocess.Popen(
                 self._command,
-                cwd=REPOSITORY,
+                cwd=TEMPLATE if self.peer.as_generated else REPOSITORY,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from packages.gunicorn_budget.tests.gunicorns import Gunicorn, starting_in
 from tests.bake import environments
-from tests.bake.gunicorns import Gunicorn
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -111,12 +111,5 @@ def python_for(
 @pytest.fixture
 def gunicorn(tmp_path: Path) -> Iterator[Callable[..., Gunicorn]]:
     """`gunicorn(*arguments, **environment)`, in tmp_path."""
-    running: list[Gunicorn] = []
-
-    def start(*arguments: str, **environment: str) -> Gunicorn:
-        running.append(Gunicorn(tmp_path, *arguments, **environment))
-        return running[-1]
-
-    yield start
-    for each in running:
-        each.stop()
+    with starting_in(tmp_path) as start:
+        yield start

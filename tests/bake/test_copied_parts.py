@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from localserver.server import Server, free_port
-from tests.bake.gunicorns import PATIENCE
+from packages.gunicorn_budget.tests.gunicorns import PATIENCE, starting_in
 
 SETTINGS = """
 SECRET_KEY = "x" * 50
@@ -57,16 +57,19 @@ class TestGunicornConfAlone:
     def test_serves_with_safe_defaults_and_says_that_nothing_is_checked(self, gunicorn):
         server = gunicorn("app")
         assert server.get() == "none"
-        assert "no budget/ beside it" in server.output()
+        assert "no budget.toml beside it and no BUDGET_FILE" in server.output()
         assert "Using worker: gthread" in server.output()
         server.has_workers(2)
 
     @pytest.mark.parametrize("name", ["BUDGET_WORKERS", "WEB_CONCURRENCY"])
-    @pytest.mark.parametrize("worker_class", ["gevent", "sync"])
-    def test_takes_the_documented_variables(self, gunicorn, name, worker_class):
+    @pytest.mark.parametrize(
+        ("worker_class", "used"),
+        [("gevent", "gunicorn_budget.worker.FairGeventWorker"), ("sync", "sync")],
+    )
+    def test_takes_the_documented_variables(self, gunicorn, name, worker_class, used):
         server = gunicorn("app", BUDGET_WORKER_CLASS=worker_class, **{name: "3"})
         server.get()
-        assert f"Using worker: {worker_class}\n" in server.output()
+        assert f"Using worker: {used}\n" in server.output()
         server.has_workers(3)
 
     @pytest.mark.parametrize(
@@ -85,9 +88,23 @@ class TestGunicornConfAlone:
         assert repr(value) in server.output()
         assert "Traceback" not in server.output()
 
-    def test_does_not_take_another_module_of_the_name_for_the_budget(self, gunicorn, tmp_path):
-        (tmp_path / "budget.py").write_text("MONEY = 3\n")
-        assert gunicorn("app").get() == "none"
+    # A module of the name hides the package that is installed here.
+    @pytest.mark.parametrize(
+        ("module", "lacks", "used"),
+        [
+            ("gunicorn_budget", "gunicorn_budget cannot be imported", "gevent"),
+            ("budget", "budget.plan cannot be imported", "gunicorn_budget.worker.FairGeventWorker"),
+        ],
+    )
+    def test_serves_without_one_of_its_packages_and_names_it(
+        self, gunicorn, tmp_path, project, module, lacks, used
+    ):
+        shutil.copy(project.folder / "budget.toml", tmp_path)
+        (tmp_path / f"{module}.py").write_text("MONEY = 3\n")
+        server = gunicorn("app", BUDGET_WORKER_CLASS="gevent")
+        assert server.get() == "none"
+        assert f"{lacks}. No limit of a database is checked." in server.output()
+        assert f"Using worker: {used}\n" in server.output()
 
 
 class TestGunicornConfWithTheBudget:
@@ -95,7 +112,8 @@ class TestGunicornConfWithTheBudget:
     def foreign(self, tmp_path, project):
         shutil.copy(project.folder / "gunicorn.conf.py", tmp_path)
         shutil.copy(project.folder / "budget.toml", tmp_path)
-        shutil.copytree(project.folder / "budget", tmp_path / "budget")
+        for package in ("budget", "gunicorn_budget"):
+            shutil.copytree(project.folder / package, tmp_path / package)
         (tmp_path / "app.py").write_text(PLAIN_APPLICATION)
 
     def test_hands_the_checked_budget_to_the_workers(self, gunicorn):
@@ -115,6 +133,15 @@ class TestGunicornConfWithTheBudget:
         assert server.process.wait(PATIENCE) == 1
         assert "budget.toml" in server.output()
         assert "Traceback" not in server.output()
+
+    @pytest.mark.parametrize("options", [[], ["--chdir", ".."]])
+    def test_refuses_to_start_elsewhere(self, tmp_path, options):
+        (tmp_path / "elsewhere").mkdir()
+        with starting_in(tmp_path / "elsewhere") as start:
+            server = start("-c", "../gunicorn.conf.py", *options, "app")
+            assert server.process.wait(PATIENCE) == 1
+            assert f"start Gunicorn in {tmp_path}" in server.output()
+            assert "Traceback" not in server.output()
 
 
 @pytest.mark.server

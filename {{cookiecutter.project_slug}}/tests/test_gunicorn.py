@@ -15,6 +15,7 @@ from django.conf import settings
 from django.db import connection
 
 from budget.plan import plan
+from gunicorn_budget.worker_kinds import CLASSES
 from shop.models import Product
 from tests.serving import end
 
@@ -205,7 +206,7 @@ class TestWithoutServing:
         assert printed.exit_code() == 0, printed.output()
         values = dict(re.findall(r"(?m)^(\w+) += (.*)$", printed.output()))
         assert values["workers"] == str(BUDGET.workers)
-        assert values["worker_class"] == BUDGET.worker_class
+        assert values["worker_class"] == CLASSES[BUDGET.worker_class]
         assert values["worker_connections"] == str(BUDGET.worker_connections)
         assert values["backlog"] == str(settings.PLAN.backlog)
         assert values["timeout"] == str(BUDGET.request_deadline)
@@ -221,7 +222,13 @@ class TestWithoutServing:
         done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, check=False)
         assert done.returncode == 0
 
+    def test_they_are_read_in_the_folder_of_the_project_only(self, monkeypatch, tmp_path):
+        monkeypatch.chdir(tmp_path)
+        with pytest.raises(SystemExit, match="start Gunicorn in"):
+            runpy.run_path(str(PROJECT / "gunicorn.conf.py"))
+
     def test_it_listens_on_this_machine_only_unless_told_otherwise(self, monkeypatch):
+        monkeypatch.chdir(PROJECT)
         monkeypatch.delenv("GUNICORN_BIND", raising=False)
         assert runpy.run_path(str(PROJECT / "gunicorn.conf.py"))["bind"] == ["127.0.0.1:8000"]
         monkeypatch.setenv("GUNICORN_BIND", "127.0.0.1:1,unix:/tmp/x")
