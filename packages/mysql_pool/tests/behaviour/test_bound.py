@@ -48,16 +48,16 @@ def test_a_transaction_holds_one_connection_and_others_wait_for_it(use):
     assert all(begin[1] == end[1] for begin, end in pairs)
 
 
-def test_waiters_are_served_first_come_first_served(use):
+def test_waiters_are_served_first_come_first_served(use, table):
     use(MAX_CONNS=1, POOL_TIMEOUT=30)
-    served, queue = [], []
+    queue = []
     with transaction.atomic():
         run("SELECT 1")  # the only connection is ours now
         waiting = lambda: stats()["default"]["waiting"]  # noqa: E731
 
         def request(number):
-            run("SELECT 1")
-            served.append(number)
+            # The server notes the order: a thread may be interrupted before it could.
+            run(f"INSERT INTO {table} (value) VALUES ({number})")
             end_request()
 
         for number in range(12):
@@ -67,16 +67,14 @@ def test_waiters_are_served_first_come_first_served(use):
     end_request()
     for thread in queue:
         thread.join()
-    assert served == list(range(12))
+    assert run(f"SELECT value FROM {table} ORDER BY id") == tuple((n,) for n in range(12))
 
 
-def test_who_comes_later_does_not_overtake_who_waits(use):
+def test_who_comes_later_does_not_overtake_who_waits(use, table):
     use(MAX_CONNS=1, POOL_TIMEOUT=30)
-    served = []
 
     def waiter(number):
-        run("SELECT 1")
-        served.append("waiter")
+        run(f"INSERT INTO {table} (value) VALUES (1)")
         end_request()
 
     with transaction.atomic():
@@ -84,14 +82,13 @@ def test_who_comes_later_does_not_overtake_who_waits(use):
         others = Threads(1, waiter)
         eventually(lambda: stats()["default"]["waiting"] == 1)
     end_request()
-    run("SELECT 1")
-    served.append("the one that had it just now")
+    run(f"INSERT INTO {table} (value) VALUES (2)")  # the one that had it just now
     others.join()
-    assert served[0] == "waiter"
+    assert run(f"SELECT value FROM {table} ORDER BY id") == ((1,), (2,))
 
 
 def test_a_full_pool_raises_pool_timeout_after_its_time(use):
-    use(MAX_CONNS=1, POOL_TIMEOUT=0.2)
+    use(MAX_CONNS=1, POOL_TIMEOUT=1)
     with transaction.atomic():
         run("SELECT 1")
         (error,) = Threads(1, lambda number: run("SELECT 1")).join()
@@ -104,7 +101,7 @@ def test_a_full_pool_raises_pool_timeout_after_its_time(use):
 def test_a_health_check_waits_for_a_full_pool_once_and_not_twice(use):
     from django.db import connections
 
-    use(MAX_CONNS=1, POOL_TIMEOUT=0.2)
+    use(MAX_CONNS=1, POOL_TIMEOUT=1)
     connections.databases["default"]["CONN_HEALTH_CHECKS"] = True
     idle, full = threading.Event(), threading.Event()
 
@@ -129,12 +126,16 @@ def test_a_health_check_waits_for_a_full_pool_once_and_not_twice(use):
 
 
 def test_a_timeout_in_the_queue_loses_no_slot(use):
-    use(MAX_CONNS=2, POOL_TIMEOUT=0.05)
     for _ in range(3):
+        use(MAX_CONNS=2, POOL_TIMEOUT=20)
+        connection.close()
         with transaction.atomic():
             run("SELECT 1")
-            Threads(20, lambda number: run("SELECT SLEEP(0.2)")).join()
+            use(MAX_CONNS=2, POOL_TIMEOUT=0.05)
+            late = Threads(20, lambda number: run("SELECT SLEEP(0.2)")).join()
+            assert any(isinstance(error.__cause__, PoolTimeout) for error in late.errors)
         end_request()
+    use(MAX_CONNS=2, POOL_TIMEOUT=20)
     assert Threads(2, lambda number: run("SELECT SLEEP(0.01)")).join().errors == []
     now = stats()["default"]
     assert (now["in_use"], now["waiting"]) == (0, 0)

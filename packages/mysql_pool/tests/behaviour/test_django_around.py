@@ -164,7 +164,7 @@ close_pool()
 def test_a_full_pool_answers_503_with_retry_after(use, place):
     from django.core.handlers.exception import convert_exception_to_response
 
-    use(MAX_CONNS=1, POOL_TIMEOUT=0.1)
+    use(MAX_CONNS=1, POOL_TIMEOUT=1)
 
     def view(request):
         run("SELECT 1")

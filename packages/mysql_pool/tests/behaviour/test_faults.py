@@ -343,7 +343,7 @@ def test_the_hub_runs_while_the_server_works(use):
     ticker = gevent.spawn(tick)
     run("SELECT SLEEP(0.5)")
     ticker.kill()
-    assert len(ticks) > 10  # of about 100; none, if the hub were held
+    assert len(ticks) > 2  # of about 100; one, if the hub were held
 
 
 @in_greenlets

@@ -1,6 +1,6 @@
 """How many statements the server gets, by its own counter."""
 
-import time
+import threading
 from contextlib import suppress
 
 import pytest
@@ -8,6 +8,7 @@ from django.db import connection, transaction
 
 from packages.mysql_pool.tests.behaviour.scene import (
     DRIVER,
+    Threads,
     end_request,
     eventually,
     in_transaction_mode,
@@ -102,13 +103,12 @@ def test_a_pool_asks_for_server_data_once(cost):
 
 @in_transaction_mode
 def test_the_connection_is_free_while_the_request_does_something_else(use):
-    from packages.mysql_pool.tests.behaviour.scene import Threads
-
-    use(MAX_CONNS=1, POOL_TIMEOUT=0.5)
+    use(MAX_CONNS=1, POOL_TIMEOUT=20)
+    together = threading.Barrier(10)
 
     def request(number):
         run("SELECT 1")
-        time.sleep(1)  # twice POOL_TIMEOUT: with the connection held, all but one would fail
+        together.wait(20)  # with the only connection held, nobody else would come here
         run("SELECT 1")
         end_request()
 

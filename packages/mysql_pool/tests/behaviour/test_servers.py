@@ -162,7 +162,7 @@ def test_a_health_check_does_not_hold_the_hub(use, two):
         assert run("SELECT 1") == ((1,),)
         ticker.kill()
         waker.wait()
-        assert len(ticks) > 10  # of about 100; none, if the hub were held
+        assert len(ticks) > 2  # of about 100; one, if the hub were held
     finally:
         os.kill(own.pid, signal.SIGCONT)
         connections.databases["default"]["CONN_HEALTH_CHECKS"] = False
@@ -171,7 +171,7 @@ def test_a_health_check_does_not_hold_the_hub(use, two):
 def test_who_waits_for_a_server_that_never_greets_waits_no_longer_than_for_a_connection(
     use_proxy, server
 ):
-    proxy = use_proxy(server, MAX_CONNS=2, POOL_TIMEOUT=0.5, connect_timeout=8)
+    proxy = use_proxy(server, MAX_CONNS=2, POOL_TIMEOUT=1, connect_timeout=8)
     proxy.hold()
     begun = time.monotonic()
     with pytest.raises(OperationalError) as error:
