@@ -19,6 +19,7 @@ from typing import Any
 from unicodedata import east_asian_width
 
 from budget.check import Change, check, shorten
+from budget.counting import count
 from budget.fields import Budget
 from budget.source import number
 
@@ -47,6 +48,8 @@ NAME_MAX = 60
 
 # Schemas and accounts of the servers themselves, and what their installers make and remove.
 SERVER_NAMES = {"mysql", "sys", "information_schema", "performance_schema", "test", "root"}
+# Users of a host and folders below its /etc: the collection deploys no application of that name.
+HOST_NAMES = {"apt", "default", "mariadb", "nginx", "ssh", "ssl", "systemd"}
 # What a generated project imports; where cookiecutter runs it is seldom installed.
 PROJECT_PACKAGES = {
     *("asgiref", "django", "environ", "gevent", "greenlet", "gunicorn", "hypothesis", "mysqldb"),
@@ -107,8 +110,8 @@ def unknown_arguments(arguments: Sequence[str], answers: Mapping[str, Any]) -> l
 
 def refusal(wrong: Sequence[WrongAnswer], project: Path) -> str:
     """What to tell the person who gave the answers. `project` is the folder cookiecutter made."""
-    count = "1 answer is" if len(wrong) == 1 else f"{len(wrong)} answers are"
-    lines = [f"\nThis project cannot be generated: {count} wrong.\n"]
+    are = "is" if len(wrong) == 1 else "are"
+    lines = [f"\nThis project cannot be generated: {count(len(wrong), 'answers')} {are} wrong.\n"]
     for each in wrong:
         lines += [
             f"  {each.prompt} = {shorten(each.value)}",
@@ -200,6 +203,7 @@ def _slug_rule(value: Any, template_names: set[str]) -> str | None:
         (lambda: keyword.iskeyword(value), "is a keyword of Python"),
         (lambda: value in template_names, "is the name of a part of every generated project"),
         (lambda: value in SERVER_NAMES, "belongs to the database server"),
+        (lambda: value in HOST_NAMES, "is taken on the hosts that the project is deployed to"),
         (lambda: value in sys.stdlib_module_names, "is a module of Python's standard library"),
         (lambda: value in PROJECT_PACKAGES, "is a package that the project imports"),
         (lambda: value in _installed(), "is the name of an installed package"),

@@ -5,11 +5,13 @@ import re
 from pathlib import Path
 from typing import Any
 
+import jinja2
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from budget.fields import FIELDS, Budget
+from budget.check import check
+from budget.fields import FIELDS, WORKER_CLASSES, Budget, high, low
 from budget.source import load
 from hooks.answers import BUDGET_FIELDS, SLUG_MAX, unknown_arguments, wrong_answers
 
@@ -181,6 +183,30 @@ def test_a_misspelt_argument_of_cookiecutter_is_found() -> None:
     (each,) = unknown_arguments(arguments, GOOD)
     assert (each.prompt, each.value, each.would_do) == ("workerz", "4", "workers=4")
     assert unknown_arguments(["/bin/pytest", "workerz=4"], GOOD) == []
+
+
+@pytest.mark.parametrize("prompt", [name for name in BUDGET_FIELDS if name != "worker_class"])
+def test_the_help_of_a_number_names_the_range_of_its_field(prompt: str) -> None:
+    name = BUDGET_FIELDS[prompt]
+    assert f", {low(name)} to {high(name)}" in PROMPTS["__prompts__"][prompt]
+
+
+def test_the_choices_of_the_worker_class_are_the_budgets() -> None:
+    assert tuple(PROMPTS["worker_class"]) == WORKER_CLASSES
+
+
+def test_the_longest_slug_is_the_same_in_its_default_its_help_and_its_check() -> None:
+    assert f"max_length={SLUG_MAX})" in PROMPTS["project_slug"]
+    assert PROMPTS["__prompts__"]["project_slug"].endswith(f"at most {SLUG_MAX}")
+
+
+@given(st.integers(low("max_connections"), high("max_connections")))
+@example(high("max_connections"))
+def test_the_proposed_memory_holds_every_number_of_connections(max_connections: int) -> None:
+    answers = {"max_connections": str(max_connections)}
+    memory = jinja2.Template(PROMPTS["memory_mb"]).render(cookiecutter=answers)
+    budget = Budget(max_connections=max_connections, memory_mb=int(memory))
+    assert [problem for problem in check(budget) if problem.id in ("B003", "B055")] == []
 
 
 def test_fields_without_a_prompt_have_the_budgets_default_in_the_template() -> None:

@@ -4,6 +4,7 @@ Exit status: 0 it fits, 1 it does not fit or cannot be read, 2 wrong usage.
 """
 
 import argparse
+import io
 import os
 import shutil
 import sys
@@ -21,7 +22,8 @@ DEFAULT_FILE = "budget.toml"
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line with `arguments` (sys.argv unless given) and return the exit status."""
     # A locale that cannot show a character of a file name must not end in a traceback.
-    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     options = _parser().parse_args(arguments)
     try:
         status, text = _answer(options)

@@ -1,6 +1,6 @@
 """The budget for a person (a table) and for a program (JSON), and the rules as a page of reference.
 
-Not for computing anything (plan.py). Every function returns text; __main__.py prints it.
+Not for computing anything (plan.py, rules/). Every function returns text; __main__.py prints it.
 """
 
 import json
@@ -9,10 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TextIO
 
 from budget.check import Problem
+from budget.counting import count
 from budget.fields import FIELDS, TABLES
-from budget.limits import count
 from budget.plan import Plan
-from budget.rules import GROUPS
+from budget.rules import RULES, SECTIONS
 
 BAR_WIDTH = 60
 WIDE = 10_000  # columns: never folded
@@ -68,8 +68,8 @@ def plan_text(
 
 def problems_text(problems: Sequence[Problem], title: str, paint: Paint) -> str:
     """Every broken rule: the value, the rule, the fix."""
-    count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-    lines = [f"{paint('bold', title)}: {paint('red', f'does not fit, {count}')}"]
+    verdict = f"does not fit, {count(len(problems), 'problems')}"
+    lines = [f"{paint('bold', title)}: {paint('red', verdict)}"]
     for problem in problems:
         lines += ["", *_problem_lines(problem, paint)]
     lines += ["", "What each rule is for: python -m budget --rules"]
@@ -152,7 +152,7 @@ def _summary(plan: Plan, paint: Paint) -> str:
 
 def _mode(plan: Plan) -> str:
     if plan.mode == "guaranteed":
-        return "guaranteed: no request waits for one"
+        return "guaranteed: one for each request"
     return f"shared: a request waits for one at most {plan.pool_timeout} s, then it gets a 503"
 
 
@@ -218,15 +218,17 @@ def rules_text() -> str:
         lines += [_field_row(name) for name, f in FIELDS.items() if f.metadata["table"] == table]
         lines.append("")
     lines.append("## Rules\n")
-    for group, rules in GROUPS.items():
-        lines += [f"### {group}", ""]
-        for rule in rules:
+    for tens, section in SECTIONS.items():
+        lines += [f"### {section}", ""]
+        for rule in RULES.values():
+            if not rule.id.startswith(tens):
+                continue
             lines += [
                 f"#### {rule.id} {rule.title}",
                 "",
-                f"{_sentence(rule.text)}",
+                rule.text,
                 "",
-                f"Why: {rule.why}.",
+                f"Why: {rule.why}",
                 "",
                 f"Enforced by: {rule.enforced_by}. Source: {rule.source}.",
                 "",
@@ -244,14 +246,10 @@ def _field_row(name: str) -> str:
     return f"| `{name}` | {FIELDS[name].default} | {span} | {metadata['help']} |"
 
 
-def _sentence(text: str) -> str:
-    return text[0].upper() + text[1:] + "."
-
-
 _RULES_HEAD = """\
 # The connection budget: fields and rules
 
-<!-- Printed by `python -m budget --rules`: edit budget/fields.py or budget/rules.py instead. -->
+<!-- Printed by `python -m budget --rules`: edit budget/fields.py, or the rule in budget/rules/. -->
 
 `budget.toml` holds the few numbers that are chosen; everything else follows by the rules below.
 `python -m budget` prints the result, `python -m budget --hosts 6` answers "what if", `--json` is

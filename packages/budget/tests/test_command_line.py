@@ -12,10 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from budget import check, limits, plan
+from budget import plan
 from budget.fields import FIELDS
 from budget.plan import Budget
-from budget.rules import GROUPS, RULES
 from tests.places import REPOSITORY
 
 Result = subprocess.CompletedProcess[str]
@@ -71,7 +70,7 @@ def test_it_says_what_binds_and_how_many_hosts_can_be_added(run: Callable[..., R
     assert "binds   max_connections: the guaranteed mode would take 611" in out
     assert "hosts   0 more with pools of 48; 141 more with pools of 1" in out
     out = run("--worker-class", "sync").stdout
-    assert "guaranteed: no request waits for one" in out
+    assert "guaranteed: one for each request" in out
     assert "binds   worker_class: " in out
 
 
@@ -201,16 +200,7 @@ def test_the_page_of_rules_is_up_to_date(run: Callable[..., Result]) -> None:
     )
 
 
-def test_every_rule_that_the_code_names_is_documented_once() -> None:
-    ids = [rule.id for group in GROUPS.values() for rule in group]
-    assert sorted(ids) == sorted(RULES)
-    sources = [Path(module.__file__).read_text() for module in (check, limits, plan)]
-    sources.append((Path(plan.__file__).parent / "source.py").read_text())
-    named = set(re.findall(r'"(B\d{3})"', "".join(sources)))
-    assert named == set(RULES)
-
-
 def test_the_package_needs_nothing_but_the_standard_library() -> None:
-    for path in Path(plan.__file__).parent.glob("*.py"):
+    for path in Path(plan.__file__).parent.rglob("*.py"):
         imported = re.findall(r"^\s*(?:from|import) (\w+)", path.read_text(), re.MULTILINE)
         assert set(imported) <= {"budget", *sys.stdlib_module_names}

@@ -8,9 +8,11 @@ import pytest
 from hypothesis import assume, event, example, given, settings
 from hypothesis import strategies as st
 
-from budget.check import buffer_pool_room, check, longest_age, smallest_wait_timeout
+from budget.check import check
 from budget.fields import FIELDS, WORKER_CLASSES, high, low
 from budget.plan import Budget, BudgetError, Plan, plan
+from budget.rules.ages import longest_age, smallest_wait_timeout
+from budget.rules.server import buffer_pool_room
 
 NUMBERS = [name for name in FIELDS if name != "worker_class"]
 

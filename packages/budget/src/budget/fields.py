@@ -1,6 +1,6 @@
 """The numbers that are chosen: `Budget`, with the range, unit and help of each field.
 
-Not for what follows from them (plan.py) nor for whether they fit together (check.py).
+Not for what follows from them nor for whether they fit together: that is in rules/.
 """
 
 from dataclasses import dataclass, field, fields
@@ -33,7 +33,8 @@ class Budget:
         10_000,
         "server",
         "connections",
-        "kept free for admin shells, migrations, cron, monitoring, replication",
+        "kept free from the application's account: for administrators, replication, and the "
+        "accounts of migrations, jobs and monitoring",
     )
     wait_timeout: int = _number(
         600, 3, 31_536_000, "server", "s", "the server closes connections that are idle for longer"
@@ -49,7 +50,7 @@ class Budget:
         1000,
         "application",
         "hosts",
-        "hosts that may reload at once, running old and new workers side by side",
+        "hosts that may reload at once: each runs old and new workers side by side",
     )
     workers: int = _number(2, 1, 1000, "application", "workers", "Gunicorn workers of one host")
     worker_class: str = field(
@@ -75,14 +76,20 @@ class Budget:
         31_536_000,
         "connections",
         "s",
-        "longest life of a connection; 0 opens a new one for every checkout",
+        "longest life of a connection; 0: every checkout opens a new one",
     )
     pool_timeout: int = _number(
-        5, 1, 3600, "connections", "s", "a request waits at most this long for a connection"
+        5, 1, 3600, "connections", "s", "a request waits for a connection at most this long"
     )
     # [timeouts]
     request_deadline: int = _number(
-        30, 2, 3600, "timeouts", "s", "every request is answered within this time"
+        30,
+        2,
+        3600,
+        "timeouts",
+        "s",
+        "Gunicorn's timeout: it ends a sync request that takes longer; of the other classes it "
+        "replaces a worker that hangs for longer",
     )
     graceful_timeout: int = _number(
         30,
@@ -105,9 +112,11 @@ FIELDS = {each.name: each for each in fields(Budget)}
 
 def low(name: str) -> int:
     """The smallest value that field `name` accepts."""
-    return FIELDS[name].metadata["low"]
+    value: int = FIELDS[name].metadata["low"]
+    return value
 
 
 def high(name: str) -> int:
     """The largest value that field `name` accepts."""
-    return FIELDS[name].metadata["high"]
+    value: int = FIELDS[name].metadata["high"]
+    return value

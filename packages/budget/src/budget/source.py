@@ -1,24 +1,31 @@
 """Where the numbers come from: budget.toml, then the environment, then arguments; the last wins.
 
-Not for arithmetic (plan.py) nor for what fits together (check.py), though `load` reports both.
+Not for what is wrong with them (rules/), though `load` reports it.
 """
 
 import os
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from budget.check import BudgetError, Problem, check, shorten
+from budget.check import BudgetError, Problem, check
 from budget.fields import FIELDS, TABLES, Budget
+from budget.rules.reading import (
+    FILE_VARIABLE,
+    MAX_BYTES,
+    PREFIX,
+    VARIABLES,
+    no_table,
+    unknown_key,
+    unknown_table,
+    unknown_variable,
+    unusable_file,
+)
 
-PREFIX = "BUDGET_"
-FILE_VARIABLE = "BUDGET_FILE"
-# Sixteen times a file in which every line has a comment. More is another file, given by mistake.
-MAX_BYTES = 64 * 1024
+__all__ = ["FILE_VARIABLE", "Reading", "load", "number", "read"]
 
 StrPath = str | os.PathLike[str]
 
@@ -79,40 +86,34 @@ def read(
 
 
 def _read_file(path: Path, reading: Reading) -> None:
+    def unusable(reason: str) -> None:
+        reading.problems.append(unusable_file(reason, _escaped(path)))
+
     try:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name
-        reason = getattr(error, "strerror", None) or error
-        reading.problems.append(_file_problem(path, f"cannot be read: {reason}"))
-        return
+        return unusable(f"cannot be read: {getattr(error, 'strerror', None) or error}")
     if len(content) > MAX_BYTES:
-        reading.problems.append(_file_problem(path, f"is larger than {MAX_BYTES} bytes"))
-        return
+        return unusable(f"is larger than {MAX_BYTES} bytes")
     try:
         text = content.decode("utf-8")
         document = tomllib.loads(text)
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        reading.problems.append(_file_problem(path, f"is not UTF-8 (at line {line})"))
-        return
+        return unusable(f"is not UTF-8 (at line {line})")
     # A TOMLDecodeError is a ValueError, as is a number of too many digits; nesting may have no end.
     except (ValueError, RecursionError) as error:
-        reading.problems.append(_file_problem(path, f"is not valid TOML: {str(error)[:200]}"))
-        return
+        return unusable(f"is not valid TOML: {str(error)[:200]}")
     for table, content_of_table in document.items():
+        place = _place(path, text, "", table)
         if table not in TABLES:
-            reading.problems.append(_unknown_table(path, text, table))
+            reading.problems.append(unknown_table(table, place))
         elif not isinstance(content_of_table, dict):
-            place = _place(path, text, "", table)
-            rule = f"[{table}] is a table, not a value"
-            reading.problems.append(
-                Problem(
-                    "B002", "", None, rule, f"Write [{table}] on a line of its own", where=place
-                )
-            )
+            reading.problems.append(no_table(table, place))
         else:
             _read_table(path, text, table, content_of_table, reading)
+    return None
 
 
 def _read_table(
@@ -122,35 +123,16 @@ def _read_table(
         place = _place(path, text, table, key)
         if key in FIELDS and FIELDS[key].metadata["table"] == table:
             reading.put(key, value, place)
-            continue
-        if key in FIELDS:
-            fix = f"Move it to [{FIELDS[key].metadata['table']}]"
         else:
-            here = [name for name, each in FIELDS.items() if each.metadata["table"] == table]
-            fix = _nearest(key, [*here, *FIELDS], here)
-        rule = f"{shorten(key)} is no key of [{table}]"
-        reading.problems.append(Problem("B002", "", None, rule, fix, where=place))
-
-
-def _unknown_table(path: Path, text: str, name: str) -> Problem:
-    if name in FIELDS:
-        fix = f"Move it to [{FIELDS[name].metadata['table']}]"
-    else:
-        fix = _nearest(name, TABLES, TABLES)
-    rule = f"{shorten(name)} is no table of the budget"
-    return Problem("B002", "", None, rule, fix, where=_place(path, text, "", name))
+            reading.problems.append(unknown_key(table, key, place))
 
 
 def _read_environment(environ: Mapping[str, str], reading: Reading) -> None:
-    variables = {PREFIX + name.upper(): name for name in FIELDS}
     for variable in sorted(environ):
-        if variable in variables:
-            _put_text(reading, variables[variable], environ[variable], variable)
+        if variable in VARIABLES:
+            _put_text(reading, VARIABLES[variable], environ[variable], variable)
         elif variable.startswith(PREFIX) and variable != FILE_VARIABLE:
-            rule = f"{shorten(variable)} is no variable of the budget"
-            fix = _nearest(variable, [*variables, FILE_VARIABLE], [*variables, FILE_VARIABLE])
-            problem = Problem("B004", "", None, rule, fix, where="environment")
-            reading.problems.append(problem)
+            reading.problems.append(unknown_variable(variable))
     # Platforms set this one for every application, so the budget's own name wins over it.
     if "WEB_CONCURRENCY" in environ and "BUDGET_WORKERS" not in environ:
         _put_text(reading, "workers", environ["WEB_CONCURRENCY"], "WEB_CONCURRENCY")
@@ -168,19 +150,9 @@ def number(text: str) -> int | str:
     return int(text) if re.fullmatch(r"-?(0|[1-9][0-9]{0,17})", text) else text
 
 
-def _file_problem(path: Path, rule: str) -> Problem:
-    fix = f"Correct the file, or name another one in {FILE_VARIABLE}"
-    return Problem("B001", "", None, f"the budget {rule}", fix, where=_escaped(path))
-
-
 def _escaped(path: StrPath) -> str:
     """`path` as text without control characters, for a terminal."""
     return repr(os.fspath(path))[1:-1]
-
-
-def _nearest(word: str, known: Sequence[str], listed: Sequence[str]) -> str:
-    close = get_close_matches(word, known, n=1)
-    return f"Perhaps it is {close[0]}" if close else f"Known: {', '.join(listed)}"
 
 
 def _place(path: Path, text: str, table: str, key: str) -> str:

@@ -1,0 +1,156 @@
+"""Rules of single values and of where they are written: the file and the environment.
+
+source.py reads both, and says with the functions here what it could not use.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from budget.fields import FIELDS, TABLES, WORKER_CLASSES, high, low
+from budget.problem import Problem, shorten
+from budget.rule import Refusal, Rule
+
+PREFIX = "BUDGET_"
+FILE_VARIABLE = "BUDGET_FILE"
+#: The field that each variable of the environment overrides.
+VARIABLES = {PREFIX + name.upper(): name for name in FIELDS}
+
+
+# Sixteen times a file in which every line has a comment. More is another file, given by mistake.
+MAX_KIB = 64
+MAX_BYTES = MAX_KIB * 1024
+
+
+def unusable_file(reason: str, where: str) -> Problem:
+    """The file cannot be used, for a `reason` that goes on after "the budget"."""
+    fix = f"Correct the file, or name another one in {FILE_VARIABLE}"
+    return Problem(B001.id, "", None, f"the budget {reason}", fix, where=where)
+
+
+B001 = Rule(
+    id="B001",
+    title="The file can be read",
+    text=f"budget.toml is a readable UTF-8 file of valid TOML, of at most {MAX_KIB} KiB.",
+    why="A guess at half a file would start workers with limits that nobody chose.",
+    source="TOML 1.0",
+    enforced_by="budget.source",
+)
+
+
+def unknown_table(name: str, where: str) -> Problem:
+    """The file has a table or, outside of all tables, a key that does not belong there."""
+    if name in FIELDS:
+        fix = f"Move it to [{FIELDS[name].metadata['table']}]"
+    else:
+        fix = _nearest(name, TABLES, TABLES)
+    return Problem(
+        B002.id, "", None, f"{shorten(name)} is no table of the budget", fix, where=where
+    )
+
+
+def no_table(table: str, where: str) -> Problem:
+    """The file has a value where a table belongs."""
+    rule = f"[{table}] is a table, not a value"
+    return Problem(B002.id, "", None, rule, f"Write [{table}] on a line of its own", where=where)
+
+
+def unknown_key(table: str, key: str, where: str) -> Problem:
+    """The file has a key in `table` that does not belong there."""
+    if key in FIELDS:
+        fix = f"Move it to [{FIELDS[key].metadata['table']}]"
+    else:
+        here = [name for name, each in FIELDS.items() if each.metadata["table"] == table]
+        fix = _nearest(key, [*here, *FIELDS], here)
+    return Problem(B002.id, "", None, f"{shorten(key)} is no key of [{table}]", fix, where=where)
+
+
+B002 = Rule(
+    id="B002",
+    title="No unknown tables or keys",
+    text="Every table and key is one of those in this reference, and every key is in its table.",
+    why="A misspelt `max_conections` would silently leave the default in force.",
+    source="this project",
+    enforced_by="budget.source",
+)
+
+
+def _number_in_range(name: str, value: Any) -> Refusal | None:
+    if name == "worker_class":
+        return None
+    # bool is a subclass of int: `workers = true` is a mistake, not one worker.
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if whole and low(name) <= value <= high(name):
+        return None
+    rule = f"must be a whole number from {low(name)} to {high(name)}"
+    nearest = min(max(value, low(name)), high(name)) if whole else FIELDS[name].default
+    return Refusal(name, rule, ({name: nearest},))
+
+
+B003 = Rule(
+    id="B003",
+    title="Whole numbers in range",
+    text=(
+        "Every number is a whole number in the field's range. In the environment it is written in "
+        "ASCII digits."
+    ),
+    why=(
+        "Python counts `true` as 1, and other programs take `1e3` and `٣` for numbers. None would "
+        'mean "no limit".'
+    ),
+    source=(
+        "MySQL and MariaDB manuals, server system variables (max_connections up to "
+        f"{high('max_connections')}, wait_timeout up to {high('wait_timeout')})"
+    ),
+    enforced_by="budget.plan",
+    check_value=_number_in_range,
+)
+
+
+def unknown_variable(variable: str) -> Problem:
+    """The environment has a variable with the budget's prefix that overrides nothing."""
+    rule = f"{shorten(variable)} is no variable of the budget"
+    known = [*VARIABLES, FILE_VARIABLE]
+    return Problem(B004.id, "", None, rule, _nearest(variable, known, known), where="environment")
+
+
+B004 = Rule(
+    id="B004",
+    title=f"No unknown {PREFIX} variables",
+    text=(
+        f"`{PREFIX}<FIELD>` overrides one field, and `{FILE_VARIABLE}` names the file. No other "
+        f"name begins with {PREFIX}. `WEB_CONCURRENCY` means `workers`, unless "
+        f"`{PREFIX}WORKERS` is set."
+    ),
+    why="A misspelt override would be ignored in production.",
+    source="Gunicorn settings, workers: WEB_CONCURRENCY",
+    enforced_by="budget.source",
+)
+
+
+def _known_worker_class(name: str, value: Any) -> Refusal | None:
+    if name != "worker_class" or value in WORKER_CLASSES:
+        return None
+    rule = f"must be one of {', '.join(WORKER_CLASSES)}"
+    return Refusal(name, rule, ({name: FIELDS[name].default},))
+
+
+B005 = Rule(
+    id="B005",
+    title="A worker class the budget knows",
+    text=f"`worker_class` is {', '.join(WORKER_CLASSES[:-1])} or {WORKER_CLASSES[-1]}.",
+    why="It decides how many requests a worker serves at once.",
+    source="Gunicorn settings, worker_class",
+    enforced_by="budget.plan",
+    check_value=_known_worker_class,
+)
+
+
+def _nearest(word: str, known: Sequence[str], listed: Sequence[str]) -> str:
+    # Only here: every process of Gunicorn imports this module, and few have a misspelt name.
+    from difflib import get_close_matches
+
+    close = get_close_matches(word, known, n=1)
+    return f"Perhaps it is {close[0]}" if close else f"Known: {', '.join(listed)}"
+
+
+RULES = (B001, B002, B003, B004, B005)
