@@ -115,7 +115,8 @@ def test_max_connections_taken_by_others_are_waited_for(use, new_server):
     (error,) = Threads(1, lambda number: run("SELECT 1")).join()
     assert isinstance(error.__cause__, PoolTimeout)
     assert "Too many connections" in str(error)
-    use(own, POOL_TIMEOUT=60)
+    # Not `use`: the administrator's one place may be taken by a connect that is being refused.
+    connections.databases["default"]["OPTIONS"]["POOL_TIMEOUT"] = 60
     waiting = Threads(1, lambda number: run("SELECT 1"))
     eventually(lambda: stats()["default"]["waiting"] == 1)
     release.set()
@@ -302,8 +303,8 @@ def test_killed_and_timed_out_at_random_no_wrong_answer_and_no_lost_slot(use, se
     assert stats()["default"]["closed"]["interrupted"] > 0
     assert lost_slots() == 0
     assert seen.peak() <= 5
-    assert left_over()["files"] == files
-    assert load.kept() == 0
+    eventually(lambda: left_over()["files"] <= files)  # a leak stays
+    eventually(lambda: load.kept() == 0)
 
 
 @in_greenlets
