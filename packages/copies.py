@@ -54,9 +54,9 @@ def files_of(folder: Path, left_out: frozenset[str] = frozenset()) -> set[Path]:
     }
 
 
-def differing() -> list[tuple[Path, Path]]:
-    """Original and copy of each file that differs, is missing or is left over in a copy."""
-    found = []
+def differing() -> list[tuple[Path | None, Path]]:
+    """Original and copy of each file that differs or is missing; None and what is left over."""
+    found: list[tuple[Path | None, Path]] = []
     for original, copy, left_out in COPIES:
         wanted, there = files_of(original, left_out), files_of(copy)
         for name in sorted(wanted | there):
@@ -67,19 +67,18 @@ def differing() -> list[tuple[Path, Path]]:
                 and filecmp.cmp(original / name, copy / name, shallow=False)
             )
             if not same:
-                found.append((original / name, copy / name))
+                found.append((original / name if name in wanted else None, copy / name))
     return found
 
 
 def write() -> int:
-    """Write the copies and return the number of files that were changed."""
+    """Write or remove the copies that differ, and return their number."""
     changed = 0
-    # A copy may be part of the next original: the budget in the collection is none of a project's.
     for original, copy in differing():
         changed += 1
-        if copy.is_symlink() or (copy.exists() and not original.exists()):
+        if original is None or copy.is_symlink():
             copy.unlink()
-        if original.exists():
+        if original is not None:
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(original, copy)
     return changed
@@ -90,11 +89,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m packages.copies", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing")
     if not parser.parse_args(arguments).check:
-        print(f"{write()} files written.")
+        print(f"Files written or removed: {write()}")
         return 0
     wrong = differing()
     for original, copy in wrong:
-        print(f"{copy.relative_to(REPOSITORY)} differs from {original.relative_to(REPOSITORY)}")
+        name = copy.relative_to(REPOSITORY)
+        if original is None:
+            print(f"{name} is left over: it is a copy of nothing")
+        else:
+            fault = "differs from" if copy.exists() else "is missing; it is a copy of"
+            print(f"{name} {fault} {original.relative_to(REPOSITORY)}")
     if wrong:
         print("These are copies. Edit the originals, then run `make copies`.", file=sys.stderr)
     return 1 if wrong else 0

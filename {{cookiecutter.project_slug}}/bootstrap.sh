@@ -101,11 +101,13 @@ if [ -n "$packages" ]; then
         exit 1
     fi
     say "Installing system packages:$packages"
+    # A machine that updates itself holds dpkg's lock for minutes.
+    patience="-o DPkg::Lock::Timeout=300"
     # A fresh machine has no package lists, an old one lists that name files long gone.
     # shellcheck disable=SC2086 # words are meant
-    $as_root $install -q >/dev/null 2>&1 </dev/null || {
+    $as_root $install $patience -q >/dev/null 2>&1 </dev/null || {
         $as_root apt-get update -q >/dev/null </dev/null
-        $as_root $install -q >/dev/null </dev/null || { say "This failed: $install"; exit 1; }
+        $as_root $install $patience -q >/dev/null </dev/null || { say "This failed: $install"; exit 1; }
     }
 fi
 

@@ -111,8 +111,15 @@ class Lab:
         """Install what `check` would miss, on Debian and as root."""
         missing = [package for tool, package in TOOLS.items() if not shutil.which(tool)]
         if missing and os.geteuid() == 0 and shutil.which("apt-get"):
+            # A machine that updates itself holds dpkg's lock for minutes.
+            patience = ("-o", "DPkg::Lock::Timeout=300")
             install = ("apt-get", "install", "-q", "-y", "--no-install-recommends")
-            run(*install, *missing, env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"})
+            run(
+                *install,
+                *patience,
+                *missing,
+                env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"},
+            )
 
     def machines(self):
         """Name -> Machine, as on disk."""
