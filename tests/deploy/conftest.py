@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -14,7 +15,8 @@ import pytest
 import yaml
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-COLLECTIONS = REPOSITORY / "{{cookiecutter.project_slug}}/deploy/collections"
+TEMPLATE = REPOSITORY / "{{cookiecutter.project_slug}}"
+COLLECTIONS = TEMPLATE / "deploy/collections"
 BIN = Path(sys.executable).parent
 StrPath = str | os.PathLike[str]
 HERE = {
@@ -105,6 +107,8 @@ def inventory(tmp_path: Path) -> Inventory:
     """A project that could be deployed: a commit with a budget and a lock file."""
     (tmp_path / "budget.toml").touch()
     (tmp_path / "requirements.lock").touch()
+    # The collection that a project carries has no budget of its own: it runs the project's.
+    shutil.copytree(TEMPLATE / "budget", tmp_path / "budget")
     identity = ["-c", "user.name=test", "-c", "user.email=test@example.com"]
     for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "First"]):
         subprocess.run(["git", "-C", tmp_path, *identity, *command], check=True)

@@ -158,11 +158,8 @@ def test_a_plan_after_another_playbook_of_the_same_run_is_accepted(inventory):
 
 
 def test_a_project_whose_budget_is_older_than_the_collection_is_refused(inventory):
-    old = inventory.folder / "budget"
-    old.mkdir()
-    (old / "plan.py").touch()
-    (old / "__init__.py").touch()
-    (old / "__main__.py").write_text("print('{\"pool_size\": 3}')")
+    program = inventory.folder / "budget/__main__.py"
+    program.write_text("print('{\"pool_size\": 3}')")
     assert "is older than this collection: no app_tasks_max" in inventory.refused([inventory.PLAN])
 
 
