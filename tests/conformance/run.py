@@ -76,12 +76,6 @@ class Run:
         name = str(self.variant).replace(" ", "_")
         self.log, self._file = folder / f"{name}.log", folder / f"{name}.jsonl"
         self._file.unlink(missing_ok=True)
-        # Only the package under test: the template holds others (config, tests) that would shadow
-        # what Django's suite imports.
-        packages = folder / "packages"
-        packages.mkdir(exist_ok=True)
-        with contextlib.suppress(FileExistsError):
-            (packages / "mysql_pool").symlink_to(REPOSITORY / "packages/mysql_pool/src/mysql_pool")
         described = {
             "backend": self.variant.backend,
             "driver": self.variant.driver,
@@ -93,7 +87,9 @@ class Run:
         }
         environment = {
             **os.environ,
-            "PYTHONPATH": os.pathsep.join(map(str, (HERE / "inside", packages, self._django))),
+            "PYTHONPATH": os.pathsep.join(
+                map(str, (HERE / "inside", folder / "packages", self._django))
+            ),
             "CONFORMANCE_VARIANT": json.dumps(described),
             "CONFORMANCE_OUTCOMES": str(self._file),
         }
@@ -153,6 +149,7 @@ def run_all(
     runs: list[Run], folder: Path, server: Server, jobs: int, tell: Callable[[list[Run]], None]
 ) -> None:
     """Run them, ``jobs`` at the same time; ``tell`` hears once a second which are running."""
+    _link_the_package(folder)
     waiting, running = list(runs), []
     try:
         while waiting or running:
@@ -166,6 +163,15 @@ def run_all(
     finally:
         for run in running:
             run.stop()
+
+
+def _link_the_package(folder: Path) -> None:
+    """Let the runs find mysql_pool, and nothing else that would shadow what the suite imports."""
+    packages = folder / "packages"
+    packages.mkdir(exist_ok=True)
+    link = packages / "mysql_pool"
+    link.unlink(missing_ok=True)  # that of an earlier run may lead to where the package was then
+    link.symlink_to(REPOSITORY / "packages/mysql_pool/src/mysql_pool")
 
 
 @contextlib.contextmanager
