@@ -177,6 +177,15 @@ def test_the_migration_account_may(project: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_the_migration_account_may_no_more_than_in_production(project: Path) -> None:
+    done = localserver(
+        *("run", "--migration", "--name", "shop", "--", "sh", "-c"),
+        f"{CLIENT} shop -e 'CREATE PROCEDURE p() SELECT 1'",
+    )
+    assert done.returncode != 0
+    assert "denied" in done.stderr
+
+
 def test_the_budget_reaches_the_server_and_the_account(project: Path) -> None:
     expected = plan(load(project / "budget.toml", {}))
     done = run("sh", "-c", f"{CLIENT} -e 'SELECT @@max_connections, @@max_user_connections'")
