@@ -18,6 +18,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from localserver.processes import child_setup
+
 BEHAVIOUR = Path(__file__).parent / "behaviour"
 REPOSITORY = Path(__file__).parents[3]
 
@@ -122,6 +124,8 @@ def behaviour(variant: Variant) -> Iterator[Session]:
                 env=_environment(variant) | {"RESULT_LINES": os.fspath(lines)},
                 stdout=to,
                 stderr=subprocess.STDOUT,
+                # Who ends pytest itself, and not its group, must not leave a session behind.
+                preexec_fn=child_setup(die_with_parent=True),  # noqa: PLW1509 - it only sets a signal
             )
         try:
             yield Session(process, lines, output)
