@@ -34,9 +34,14 @@ def concurrency(b: Budget) -> int:
     return {"gevent": b.worker_connections, "gthread": b.threads, "sync": 1}[b.worker_class]
 
 
+def reserve(b: Budget) -> int:
+    """R: connections that the application's account cannot use."""
+    return b.reserved
+
+
 def for_the_application(b: Budget) -> int:
-    """Connections that the application's account may use: what is not reserved (M - R)."""
-    return b.max_connections - b.reserved
+    """Connections that the application's account may use: M - R (B022)."""
+    return b.max_connections - reserve(b)
 
 
 def pools_at_peak(b: Budget) -> int:
@@ -60,7 +65,7 @@ def binds(b: Budget) -> str:
 
 
 def _one_connection_for_each_pool(b: Budget) -> Refusal | None:
-    needed = pools_at_peak(b) + b.reserved
+    needed = pools_at_peak(b) + reserve(b)
     if needed <= b.max_connections:
         return None
     pools_of_each_worker = pools_at_peak(replace(b, workers=1))
@@ -71,12 +76,12 @@ def _one_connection_for_each_pool(b: Budget) -> Refusal | None:
     if most_workers >= 1:
         ways_out.append({"workers": most_workers})
     if not ways_out:
-        ways_out.append({"max_connections": pools_of_each_worker + b.reserved, "workers": 1})
+        ways_out.append({"max_connections": pools_of_each_worker + reserve(b), "workers": 1})
     return Refusal(
         "max_connections",
         f"one connection for each pool needs (hosts {b.hosts} + reloading_hosts "
         f"{b.reloading_hosts}) x workers {b.workers} x database_aliases {b.database_aliases} "
-        f"+ reserved {b.reserved} = {needed}",
+        f"+ reserved {reserve(b)} = {needed}",
         tuple(ways_out),
     )
 
@@ -89,7 +94,7 @@ def _pool_size_row(b: Budget) -> Iterable[Row]:
         "pool size (MAX_CONNS)",
         pool_size(b),
         "connections",
-        f"min({count(requests, 'requests')}, ({b.max_connections} - {b.reserved}) / "
+        f"min({count(requests, 'requests')}, ({b.max_connections} - {reserve(b)}) / "
         f"{count(pools_at_peak(b), 'pools')})",
         f"{waiting} of {requests} requests may have to wait" if waiting else "one for each request",
     )
@@ -163,7 +168,7 @@ def _connections_rows(b: Budget) -> Iterable[Row]:
         "connections",
         f"({b.hosts} + {b.reloading_hosts}) {noun(b.hosts + b.reloading_hosts, 'hosts')} "
         f"x {b.workers} x {b.database_aliases} x {pool_size(b)}",
-        f"{headroom(b)} of {b.max_connections} - {b.reserved}",
+        f"{headroom(b)} of {b.max_connections} - {reserve(b)}",
     )
 
 
@@ -195,8 +200,8 @@ def _account_row(b: Budget) -> Iterable[Row]:
         "MAX_USER_CONNECTIONS",
         for_the_application(b),
         "connections",
-        f"{b.max_connections} - {b.reserved} reserved",
-        f"{b.reserved} for everyone else",
+        f"{b.max_connections} - {reserve(b)} reserved",
+        f"{reserve(b)} for everyone else",
     )
 
 
