@@ -71,7 +71,7 @@ def release():
 def borrowed_and_kept():
     """The same query on a connection from the pool, and on one that is simply kept.
 
-    "kept" is the same session between ``hold()`` and ``let_go()``. The two differ by less than
+    "kept" is the same session, pinned by hand. The two differ by less than
     this machine does from one second to the next, so few queries of the one and few of the other
     take turns, very often, and the medians are compared.
     """
@@ -98,10 +98,10 @@ def borrowed(query):
 
 def kept(query):
     session = connection.connection
-    session.hold()
+    session.pin_by_hand()
     query()
     microseconds = few(query)
-    session.let_go()
+    session.unpin_by_hand()
     return microseconds
 
 
@@ -133,20 +133,23 @@ def hub_blocked():
 
 def longest_gaps(clock):
     """Milliseconds for each of CONNECTS + 1 connections."""
-    pool, gaps = connection._pool, []
+    import mysql_pool  # which only our own peers have
+
+    connection.ensure_connection()
+    session, gaps = connection.connection, []
     for _ in range(CONNECTS + 1):
-        pool.close()
-        while pool.size:
+        mysql_pool.close_pool()
+        while mysql_pool.stats()["default"]["open"]:
             gevent.sleep(0.001)
-        opening = gevent.spawn(pool.checkout)
+        opening = gevent.spawn(session.checkout)
         longest, last = 0.0, clock()
         while not opening.dead:
-            gevent.sleep(
-                0.0001
-            )  # not 0: the thread that connects for mysqlclient gets no turn then
+            # Not 0: the thread that connects for mysqlclient would get no turn.
+            gevent.sleep(0.0001)
             now = clock()
             longest, last = max(longest, now - last), now
-        pool.release(opening.get())
+        opening.get()
+        session.release_between_transactions()
         gaps.append(longest * 1e3)
     return gaps
 

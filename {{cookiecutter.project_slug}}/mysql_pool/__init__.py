@@ -10,7 +10,10 @@ answer of the server means, ``rules`` what the text of a statement tells, ``driv
 a driver has to offer.
 """
 
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
+from typing import ParamSpec, TypeVar
 
 from .registry import close_pool, stats
 
@@ -18,37 +21,40 @@ __all__ = ["close_connection", "close_pool", "pinned", "stats"]
 
 
 @contextmanager
-def pinned(using: str = "default"):
+def pinned(using: str = "default") -> Iterator[None]:
     """Keep one connection for all statements in the block.
 
-    For state that nobody can see; afterwards the connection is reset and goes back to the pool,
-    unless something before the block has pinned it already. Nested blocks count. ``using`` is a
-    database alias.
+    For state that neither the rules nor the server show. Afterwards the connection is reset and
+    goes back to the pool, unless something before the block has
+    pinned it already. Nested blocks count. ``using`` is a database alias.
     """
     from django.db import connections
 
     wrapper = connections[using]
     wrapper.get_autocommit()  # there is a session from here on
     session = wrapper.connection
-    session.hold()
+    session.pin_by_hand()
     try:
         yield
     finally:
-        session.let_go()
+        session.unpin_by_hand()
 
 
-def close_connection(function):
-    """Decorate what runs in a greenlet or thread of your own: gives its connections back.
+P = ParamSpec("P")
+T = TypeVar("T")
 
-    Does what django-db-geventpool's decorator of this name does, for projects without that package:
-    it fires ``request_finished``, on which Django closes what is left over.
+
+def close_connection(function: Callable[P, T]) -> Callable[P, T]:
+    """Decorate a function that runs in a greenlet or thread of your own: it gives its connections
+    back at its end.
+
+    It does what the decorator of this name in django-db-geventpool does, for projects without that
+    package: it sends ``request_finished``, on which Django closes what is left over.
     """
-    from functools import wraps
-
     from django.core.signals import request_finished
 
     @wraps(function)
-    def wrapper(*args, **kwargs):
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return function(*args, **kwargs)
         finally:

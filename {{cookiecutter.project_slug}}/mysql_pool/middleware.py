@@ -2,16 +2,18 @@
 
 import logging
 import sys
+from collections.abc import Callable
 
 from django.core.signals import got_request_exception
 from django.db import OperationalError
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
 
 from .errors import PoolError
 
 logger = logging.getLogger("mysql_pool")
 
-RETRY_AFTER = "1"  # seconds; a slot is held for milliseconds, so the next second is another world
+RETRY_AFTER = "1"  # seconds: a slot is held for milliseconds, so a second later one is free
+NOTE = "mysql_pool_was_full"  # an attribute of the request
 
 
 def pool_error(exception: BaseException | None) -> PoolError | None:
@@ -24,17 +26,17 @@ def pool_error(exception: BaseException | None) -> PoolError | None:
 class PoolTimeoutMiddleware:
     """Put it first, so that it also answers for the middleware behind it (sessions, say)."""
 
-    def __init__(self, get_response):
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]):
         self.get_response = get_response
 
-    def __call__(self, request):
+    def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)
         # An error in other middleware has become a 500 by now; the signal left a note.
-        if response.status_code == 500 and getattr(request, "_pool_was_full", False):
+        if response.status_code == 500 and getattr(request, NOTE, False):
             return busy()
         return response
 
-    def process_exception(self, request, exception):
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """The view met a full pool."""
         error = pool_error(exception)
         if error is None:
@@ -53,9 +55,9 @@ def busy() -> HttpResponse:
     )
 
 
-def _note_full_pool(sender, request=None, **kwargs):
+def _note_full_pool(sender: object, request: HttpRequest | None = None, **kwargs: object) -> None:
     if request is not None and pool_error(sys.exc_info()[1]):
-        request._pool_was_full = True
+        setattr(request, NOTE, True)
 
 
 got_request_exception.connect(_note_full_pool, dispatch_uid="mysql_pool.middleware")

@@ -7,6 +7,8 @@ its bound.
 import atexit
 import os
 import threading
+from collections.abc import Callable
+from typing import Any
 
 from .concurrency import forget_threads
 from .pool import Pool
@@ -15,19 +17,7 @@ _pools: dict[str, Pool] = {}
 _lock = threading.Lock()
 
 
-class Spec:
-    """What connections are opened with. ``parameters`` may be renewed: a password expires."""
-
-    def __init__(self, connect):
-        self._connect = connect
-        self.parameters: dict = {}
-
-    def connect(self):
-        """Open a connection with the parameters of now."""
-        return self._connect(self.parameters)
-
-
-def pool_for(alias: str, make) -> Pool:
+def pool_for(alias: str, make: Callable[[], Pool]) -> Pool:
     """The pool of ``alias``; ``make()`` builds it if there is none."""
     pool = _pools.get(alias)
     if pool is None:
@@ -38,12 +28,17 @@ def pool_for(alias: str, make) -> Pool:
     return pool
 
 
+def forget_pools() -> None:
+    """Begin without any pool, as tests do. The pools have to be closed before."""
+    _pools.clear()
+
+
 def pools() -> dict[str, Pool]:
     """The pools in use now, by alias."""
     return _pools.copy()
 
 
-def stats() -> dict[str, dict]:
+def stats() -> dict[str, dict[str, Any]]:
     """What each pool of this process has counted, by alias; see ``Pool.stats``."""
     return {alias: pool.stats() for alias, pool in pools().items()}
 

@@ -1,46 +1,64 @@
 """One place under the bound of a pool, from before its connection is opened until the server has
-closed it. What exists is counted; nothing is added up and subtracted.
+closed it. The slots that exist are counted; nothing is added up and subtracted.
 
 A signal handler may raise an exception at any instruction (Ctrl-C, Celery's soft time limit). So
 each step from one state to the next is a single assignment, and whatever else the pool keeps (the
-idle ones, the queue) can be made anew from the slots: see ``Pool.reconcile``.
+idle slots, the queue) can be made anew from the slots: see ``Watcher.reconcile``.
 """
 
-from .concurrency import current, is_dead
+import socket
+import weakref
+from typing import Literal
 
-CONNECTING, OPEN, CLOSING = "connecting", "open", "closing"
+from .concurrency import Owner, current, is_dead
+from .drivers.contract import PhysicalConnection
+from .holder import Holder, Spec
+from .places import Place
+
+CONNECTING: Literal["connecting"] = "connecting"
+OPEN: Literal["open"] = "open"
+CLOSING: Literal["closing"] = "closing"
 
 
 class Slot:
-    """``state`` is CONNECTING, OPEN or CLOSING; an OPEN one is in use, or idle."""
+    """``state`` is CONNECTING, OPEN or CLOSING; an OPEN slot is in use, or idle."""
 
     __slots__ = (
         *("connection", "dropped", "given_up", "holder", "inline", "interrupted"),
         *("owner", "since", "spec", "state", "where", "worker"),
     )
 
-    def __init__(self, spec, now: float, inline: bool = False):
-        self.state = CONNECTING
+    def __init__(self, spec: Spec, now: float, inline: bool = False):
+        self.state: Literal["connecting", "open", "closing"] = CONNECTING
         self.spec = spec
         self.inline = inline
+        """Whether the holder opens the connection in its own thread."""
         self.since = now
         """When this state began, on the pool's clock; in use: when it was lent."""
-        self.connection = None
-        self.holder = None
-        """A reference to who may hold it. Who does says so with its own ``held``."""
-        self.owner = self.where = None
-        self.worker = None
-        """Who opens or closes it."""
-        self.dropped = None
+        self.connection: PhysicalConnection | None = None
+        self.holder: weakref.ref[Holder] | None = None
+        """A reference to who may hold it. Who holds it says so with its own ``held``."""
+        self.owner: Owner | None = None
+        """The greenlet or thread that took it."""
+        self.where: Place | None = None
+        """Where in the project's code it was taken."""
+        self.worker: Owner | None = None
+        """The greenlet or thread that opens or closes it."""
+        self.dropped: socket.socket | None = None
+        """The socket on which the server's end shows, once this side has closed."""
         self.interrupted = False
+        """Whether a statement was running when it was condemned."""
         self.given_up = False
+        """Whether the server's end is not waited for any longer."""
 
-    def lend(self, holder, owner, now: float, where) -> None:
-        """Hand the connection to ``holder``. The last assignment is what makes it so."""
+    def lend(self, holder: Holder, owner: Owner, now: float, where: Place | None) -> None:
+        """Hand the connection to ``holder``. The last assignment is the step."""
+        connection = self.connection
+        assert connection is not None
         self.owner, self.since, self.where = owner, now, where
         self.holder = holder.reference
-        self.connection.clean = False
-        holder.held = self.connection
+        connection.clean = False
+        holder.held = connection
 
     def taken_back(self) -> None:
         """Nobody holds it any more."""
@@ -55,7 +73,7 @@ class Slot:
         return holder is not None and holder.held is self.connection
 
     def works(self) -> None:
-        """Who calls this opens or closes it from here on."""
+        """The greenlet or thread that calls this opens or closes the slot from here on."""
         self.worker = current()
 
     @property

@@ -19,11 +19,12 @@ from types import SimpleNamespace
 import pytest
 
 from mysql_pool import answers, closing, opening, watching
-from mysql_pool import pool as pool_module
+from mysql_pool import specs as specs_module
 from mysql_pool.drivers.contract import Driver, PhysicalConnection
 from mysql_pool.errors import PoolTimeout, TooManyWaiting
+from mysql_pool.holder import Spec
+from mysql_pool.limits import Limits
 from mysql_pool.pool import Pool
-from mysql_pool.registry import Spec
 from mysql_pool.session import Session
 from packages.mysql_pool.tests import fake
 
@@ -55,13 +56,13 @@ class Scene:
             kill=lambda connection, number: connection.run(f"KILL {number}"),
             is_refusal=answers.is_refusal,
             operational_error=fake.OperationalError,
-            **self.options | options,
+            limits=Limits(**self.options | options),
         )
         self.spec = self.new_spec("default")
         self.threads = []
 
     def new_spec(self, key):
-        return self.pool.spec_for({"name": key}, lambda: Spec(self.driver.connect))
+        return self.pool.specs.find({"name": key}, lambda: Spec(self.driver.connect))
 
     def session(self, spec=None, **options):
         options = {"per_request": False, **options}
@@ -70,18 +71,18 @@ class Scene:
     def holder(self, spec=None):
         """A session that holds a connection."""
         session = self.session(spec, per_request=True)
-        session.take()
+        session.checkout()
         return session
 
     def waiter(self, then=None, spec=None, **options):
         """A thread that wants a connection; returns the future outcome once it is in the queue."""
         outcome = SimpleNamespace(session=None, error=None, done=threading.Event())
-        before = len(self.pool._waiters)
+        before = len(self.pool.inventory.waiters)
 
         def wait():
             session = self.session(spec, **options)
             try:
-                session.take()
+                session.checkout()
                 outcome.session = session
                 if then is not None:
                     then(session)
@@ -95,15 +96,15 @@ class Scene:
         thread = threading.Thread(target=wait, daemon=True)
         self.threads.append(thread)
         thread.start()
-        eventually(lambda: len(self.pool._waiters) > before or outcome.done.is_set())
+        eventually(lambda: len(self.pool.inventory.waiters) > before or outcome.done.is_set())
         return outcome
 
     def settled(self):
         """Every slot is an idle connection, and the server has no other."""
-        idle = list(self.pool._idle)
+        idle = list(self.pool.inventory.idle)
         return (
-            not self.pool._waiters
-            and set(idle) == self.pool._slots
+            not self.pool.inventory.waiters
+            and set(idle) == self.pool.inventory.slots
             and {slot.connection for slot in idle} == self.server.connections
         )
 
@@ -114,7 +115,7 @@ class Scene:
             thread.join(30)
         self.server.end_what_was_closed()
         self.pool.close()
-        eventually(lambda: not any(slot.state == "closing" for slot in self.pool._slots))
+        eventually(lambda: not any(slot.state == "closing" for slot in self.pool.inventory.slots))
         self.server.close()
 
 
@@ -197,7 +198,7 @@ def test_what_makes_a_connection_free_goes_to_the_head_of_the_queue(scene):
 
     thread = threading.Thread(target=urgent)
     thread.start()
-    eventually(lambda: len(one.pool._waiters) == 2)
+    eventually(lambda: len(one.pool.inventory.waiters) == 2)
     first.release()
     thread.join()
     eventually(lambda: len(served) == 2)
@@ -219,7 +220,7 @@ def test_a_full_pool_is_a_timeout_that_is_the_drivers_error_too(scene):
     first = one.holder()
     begun = time.monotonic()
     with pytest.raises(PoolTimeout, match="1 of 1 are in use") as raised:
-        one.session().take()
+        one.session().checkout()
     assert time.monotonic() - begun >= 0.05
     assert isinstance(raised.value, fake.OperationalError)
     assert one.pool.stats()["timeouts"] == 1
@@ -232,7 +233,7 @@ def test_one_too_many_in_the_queue_is_refused_at_once(scene):
     first = one.holder()
     waiting = one.waiter(lambda session: None)
     with pytest.raises(TooManyWaiting, match="1 requests wait"):
-        one.session().take()
+        one.session().checkout()
     first.release()
     assert waiting.done.wait(30)
     assert waiting.error is None
@@ -284,7 +285,7 @@ def test_a_refusal_that_does_not_end_is_a_timeout_that_names_it(scene):
     one = scene(timeout=0.2)
     one.server.refusal = refused(1203)
     with pytest.raises(PoolTimeout, match="1203"):
-        one.session().take()
+        one.session().checkout()
     assert one.pool.stats()["waiting"] == 0
 
 
@@ -347,7 +348,7 @@ def test_what_is_too_old_or_gone_is_not_handed_out(scene, reason):
     if reason == "age":
         old.expires_at = time.monotonic()
     elif reason == "idle":
-        old.idle_since -= one.pool.max_idle
+        old.idle_since -= one.pool.inventory.limits.max_idle
     else:
         one.server.end(old)
     assert one.holder().held is not old
@@ -367,7 +368,7 @@ def test_the_connection_that_came_back_last_goes_out_first(scene):
 def test_what_is_not_kept_is_closed(scene):
     one = scene(max_conns=2, reuse_conns=0)
     one.holder().release()
-    eventually(lambda: one.pool.size == 0)
+    eventually(lambda: one.pool.stats()["open"] == 0)
     assert one.server.connections == set()
     assert one.pool.stats()["closed"] == {"surplus": 1}
 
@@ -425,12 +426,12 @@ def test_a_connection_that_comes_back_makes_room_for_other_parameters(scene):
 
 
 def test_parameters_without_a_connection_are_forgotten(scene, monkeypatch):
-    monkeypatch.setattr(pool_module, "KNOWN_SPECS", 10)
+    monkeypatch.setattr(specs_module, "KNOWN_SPECS", 10)
     one = scene(max_conns=1)
     one.holder()
     for number in range(100):
         one.new_spec(number)
-    assert len(one.pool._specs) <= 10
+    assert len(one.pool.specs) <= 10
     assert one.new_spec("default") is one.spec
 
 
@@ -464,7 +465,7 @@ def test_an_answer_of_the_wrong_server_expires_its_connection(scene):
     session = one.session()
     with pytest.raises(fake.OperationalError):
         session.cursor().execute("SELECT FAIL 1836")
-    eventually(lambda: one.pool.size == 0)
+    eventually(lambda: one.pool.stats()["open"] == 0)
     with suppress(fake.OperationalError):
         session.cursor().execute("SELECT FAIL 1062")
     assert one.pool.stats()["idle"] == 1
@@ -479,7 +480,7 @@ def test_close_closes_what_is_idle_now_and_the_others_when_they_come_back(scene)
     eventually(lambda: one.server.connections == {used})
     first.cursor().execute("SELECT 1")
     first.release()
-    eventually(lambda: one.pool.size == 0)
+    eventually(lambda: one.pool.stats()["open"] == 0)
     assert one.holder().held is not None
 
 
@@ -509,8 +510,8 @@ def test_the_connection_of_a_session_that_was_dropped_comes_back(scene):
     session = one.holder()
     del session
     gc.collect()
-    one.pool.reconcile(much_later())
-    eventually(lambda: one.pool.size == 0)
+    one.pool.watcher.reconcile(much_later())
+    eventually(lambda: one.pool.stats()["open"] == 0)
     assert one.pool.stats()["closed"] == {"leaked": 1}
     assert one.holder().held is not None
 
@@ -523,10 +524,10 @@ def test_a_connection_lost_on_its_way_back_is_used_again_only_if_it_is_clean(sce
     assert not connection.clean  # somebody may have done anything with it
     connection.clean = clean
     session.held = None  # here an exception struck
-    one.pool.reconcile(much_later())
+    one.pool.watcher.reconcile(much_later())
     eventually(one.settled)
     assert connection.is_closed is not clean
-    assert one.pool.size == clean
+    assert one.pool.stats()["open"] == clean
 
 
 def test_the_connection_of_a_thread_that_has_ended_comes_back(scene, caplog):
@@ -535,8 +536,8 @@ def test_the_connection_of_a_thread_that_has_ended_comes_back(scene, caplog):
     assert outcome.done.wait(30)
     one.threads[-1].join()
     assert one.pool.stats()["in_use"] == 1
-    one.pool.reconcile(much_later())
-    eventually(lambda: one.pool.size == 0)
+    one.pool.watcher.reconcile(much_later())
+    eventually(lambda: one.pool.stats()["open"] == 0)
     assert outcome.session.held is None
     assert "1 greenlets or threads ended and kept their connections" in caplog.text
 
@@ -577,8 +578,8 @@ def test_a_connection_is_closed_later_if_no_thread_can_be_started_now(scene, mon
         without.setattr(closing, "in_background", cannot_start)
         session.release()  # no error: its statement was done
         assert one.pool.stats()["closing"] == 1
-    one.pool.reconcile(much_later())
-    eventually(lambda: one.pool.size == 0)
+    one.pool.watcher.reconcile(much_later())
+    eventually(lambda: one.pool.stats()["open"] == 0)
     assert one.holder().held is not None
 
 
@@ -601,7 +602,7 @@ def test_a_keeper_that_cannot_be_started_is_tried_again(scene, monkeypatch):
     first = one.holder()
     assert one.waiter(lambda session: None).done.wait(30)  # opens one: the keeper begins
     first.release()
-    eventually(lambda: one.pool.size == 0)
+    eventually(lambda: one.pool.stats()["open"] == 0)
     assert one.pool.stats()["closed"]["idle"] == 2
 
 
@@ -614,10 +615,10 @@ def test_a_child_of_a_fork_starts_with_none_and_tells_the_server_nothing(scene):
     broken.disown = cannot_start  # the others are disowned all the same
     one.pool.forget_after_fork()
     used.forget_after_fork()
-    assert one.pool.size == 0
+    assert one.pool.stats()["open"] == 0
     assert one.server.connections == theirs
     assert [connection.sent.count("QUIT") for connection in theirs] == [0, 0]
-    assert used.take() not in theirs
+    assert used.checkout() not in theirs
     assert one.pool.stats()["open"] == 1
 
 
@@ -695,13 +696,13 @@ def test_what_cannot_be_reset_is_closed(scene):
 def test_a_block_by_hand_is_reset_at_its_end(scene):
     one = scene(max_conns=1)
     session = one.session()
-    session.hold()
+    session.pin_by_hand()
     session.cursor().execute("SELECT my_function()")
     connection = session.held
     connection.state.add("what the function left")
     session.release()  # as request_finished of a test client
     assert session.held is connection
-    session.let_go()
+    session.unpin_by_hand()
     assert session.held is None
     assert connection.state == set()
 
@@ -744,7 +745,7 @@ def test_an_error_in_the_set_up_gives_the_connection_back_closed(scene):
         with pytest.raises(fake.OperationalError):
             session.cursor().execute("SELECT 1")
         assert session.held is None
-    eventually(lambda: one.pool.size == 0)
+    eventually(lambda: one.pool.stats()["open"] == 0)
 
 
 def test_an_attribute_that_nobody_has_keeps_no_connection(scene):
@@ -779,7 +780,7 @@ def interrupted(function, number, error):
     left, place = number, None
 
     def enter(frame, event, arg):
-        if "mysql_pool/" not in frame.f_code.co_filename:
+        if "/src/mysql_pool/" not in frame.f_code.co_filename:
             return None
         frame.f_trace_opcodes, frame.f_trace_lines = True, False
         names, previous = instructions(frame.f_code), ""
@@ -806,6 +807,21 @@ def interrupted(function, number, error):
     finally:
         sys.settrace(earlier)
     return place
+
+
+def is_free(lock):
+    """Whether another thread could take the lock."""
+    taken = []
+
+    def take():
+        if lock.acquire(blocking=False):
+            lock.release()
+            taken.append(True)
+
+    thread = threading.Thread(target=take)
+    thread.start()
+    thread.join()
+    return taken == [True]
 
 
 @pytest.fixture(params=[SoftLimitError, KeyboardInterrupt])
@@ -835,7 +851,7 @@ def everywhere(request, scene, monkeypatch):
         for number in range(1, 5000):
             one = scene(**{"timeout": 15} | options)
             function, *after = prepare(one)
-            one.pool._watcher = None  # the one of the preparation
+            one.pool.watcher.start_anew()  # without the one of the preparation
             when_waiting[:] = after
             place = interrupted(function, number, request.param())
             check(one, f"interrupted in {place}")
@@ -846,22 +862,25 @@ def everywhere(request, scene, monkeypatch):
 
     def check(one, where):
         pool, server = one.pool, one.server
-        assert not pool._lock._is_owned(), f"{where}: the lock is held"
+        assert is_free(pool.inventory.lock), f"{where}: the lock is held"
         for session in sessions:
             session.release()
         sessions.clear()
-        if "Spec.connect" in where or "Opening._open" in where:
+        if "Spec.connect" in where or "Opener._open" in where:
             return  # a driver's connection that nobody has got closes its socket by itself
-        assert len(server.connections) <= pool.size, f"{where}: a connection without a slot"
-        pool._reconciled_at = 0
-        pool.reconcile(much_later())
-        pool._serve()
+        assert len(server.connections) <= pool.stats()["open"], (
+            f"{where}: a connection without a slot"
+        )
+        pool.watcher.reconcile(much_later())
+        pool.serve()
         for thread in one.threads:
             thread.join(10)
             assert not thread.is_alive(), f"{where}: a waiter waits for ever"
         assert one.settled(), f"{where}: {pool.stats()}"
-        assert all(slot.connection.state == set() for slot in pool._idle), f"{where}: state is left"
-        assert server.most <= pool.maxsize, f"{where}: the bound"
+        assert all(slot.connection.state == set() for slot in pool.inventory.idle), (
+            f"{where}: state is left"
+        )
+        assert server.most <= pool.inventory.limits.max_conns, f"{where}: the bound"
 
     sessions = []
     run.sessions = sessions
@@ -872,7 +891,7 @@ def test_a_checkout_of_an_idle_connection_can_be_interrupted_anywhere(everywhere
     def prepare(one):
         one.holder().release()
         everywhere.sessions.append(session := one.session())
-        return (session.take,)
+        return (session.checkout,)
 
     everywhere(prepare)
 
@@ -880,7 +899,7 @@ def test_a_checkout_of_an_idle_connection_can_be_interrupted_anywhere(everywhere
 def test_a_checkout_that_opens_a_connection_can_be_interrupted_anywhere(everywhere):
     def prepare(one):
         everywhere.sessions.append(session := one.session())
-        return (session.take,)
+        return (session.checkout,)
 
     everywhere(prepare, max_conns=1)
 
@@ -891,7 +910,7 @@ def test_a_checkout_that_finds_an_old_connection_can_be_interrupted_anywhere(eve
         for connection in one.server.connections:
             connection.expires_at = 0
         everywhere.sessions.append(session := one.session())
-        return (session.take,)
+        return (session.checkout,)
 
     everywhere(prepare, max_conns=1)
 
@@ -900,7 +919,7 @@ def test_a_checkout_that_makes_room_for_itself_can_be_interrupted_anywhere(every
     def prepare(one):
         one.holder().release()
         everywhere.sessions.append(session := one.session(one.new_spec("other")))
-        return (session.take,)
+        return (session.checkout,)
 
     everywhere(prepare, max_conns=1)
 
@@ -909,7 +928,7 @@ def test_a_checkout_that_is_handed_a_connection_can_be_interrupted_anywhere(ever
     def prepare(one):
         first = one.holder()
         everywhere.sessions += [session := one.session(), first]
-        return session.take, first.release
+        return session.checkout, first.release
 
     everywhere(prepare, max_conns=1)
 
@@ -920,7 +939,7 @@ def test_a_checkout_that_times_out_can_be_interrupted_anywhere(everywhere):
 
         def take():
             with suppress(PoolTimeout):
-                session.take()
+                session.checkout()
 
         return (take,)
 
@@ -931,7 +950,7 @@ def test_a_checkout_without_threads_can_be_interrupted_anywhere(everywhere, monk
     def prepare(one):
         monkeypatch.setattr(opening, "in_background", cannot_start)
         everywhere.sessions.append(session := one.session())
-        return (session.take,)
+        return (session.checkout,)
 
     everywhere(prepare, max_conns=1)
 
@@ -1028,10 +1047,12 @@ def test_a_connection_whose_server_is_slow_to_close_keeps_its_slot_anyway(scene,
         session = one.holder()
         place = interrupted(session.release, number, SoftLimitError())
         session.release()
-        one.pool.reconcile(much_later())
-        assert one.pool.size == len(one.server.connections) == 1, f"interrupted in {place}"
+        one.pool.watcher.reconcile(much_later())
+        assert one.pool.stats()["open"] == len(one.server.connections) == 1, (
+            f"interrupted in {place}"
+        )
         one.server.end_what_was_closed()
-        one.pool._slots.clear()
+        one.pool.inventory.slots.clear()
         if place is None:
             assert number > 10
             return

@@ -1,6 +1,8 @@
 """What both drivers' connections share of the contract; mixed into the driver's own class."""
 
 import select
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from ..concurrency import poll
 
@@ -32,7 +34,7 @@ class BaseConnection:
     clean = True
     expires_at = idle_since = 0.0
     fresh = True
-    slot = None
+    slot: Any = None
     lead: bool | None = None
     server: str | None = None
     number = 0
@@ -40,13 +42,17 @@ class BaseConnection:
     """The role that the session began with."""
     init_connect = ""
     """What the server runs for a new connection, and not for one that was reset."""
-    _look = None
+    _look: Callable[[int], list[tuple[int, int]]] | None = None
+
+    if TYPE_CHECKING:  # the driver's class has it
+
+        def fileno(self) -> int: ...
 
     def is_quiet(self) -> bool:
         """Costs one system call.
 
         A server that closes a connection (restart, KILL, wait_timeout) makes its socket
-        readable: end of file, or an error packet that nobody asked for.
+        readable: end of file, or an error packet that no statement has asked for.
         """
         try:
             if self._look is None:
@@ -57,12 +63,12 @@ class BaseConnection:
         except (OSError, ValueError, AttributeError):
             return False  # somebody else has closed it
 
-    def _introduce(self, row) -> None:
+    def _introduce(self, row: Sequence[Any]) -> None:
         """Keep what `identity_of` has told."""
         number, self.role, self.init_connect, server = row
         self.number = int(number)
         self.server = server.decode() if isinstance(server, bytes) else server
 
-    def _is_as_at_first(self, row) -> bool:
+    def _is_as_at_first(self, row: Sequence[Any]) -> bool:
         """Whether a reset has undone what it has to; ``row`` is of `identity_of`."""
         return row[1] == self.role and not row[2]

@@ -1,8 +1,10 @@
 """What the rest of this package needs of a driver. A driver that keeps this works; a fake that
 keeps it makes the session and the pool testable without a server.
 
-Two of the answers have three values. ``None`` means that the driver cannot know; whoever asks then
-has to take the worse for true.
+Two of the answers have three values: ``in_transaction`` and ``session_changed``. True and False are
+what the server has said. None means that the driver cannot know: the server did not say it, or the
+driver does not show it. Then the caller does what is right in both cases: it ends a transaction
+that may be open, and goes by the rules alone for the session's state.
 """
 
 import socket
@@ -11,26 +13,35 @@ from typing import Any, Protocol
 
 
 class PhysicalConnection(Protocol):
-    """One connection at the server. Raises the driver's errors, and `TimeoutError` of nobody."""
+    """One connection at the server.
+
+    Methods that send something raise the driver's errors. Written by this package's session and
+    pool, never by a driver (but for its first value): ``clean``, ``expires_at``, ``idle_since``,
+    ``slot``. Both write ``fresh`` and ``lead``.
+    """
 
     clean: bool
-    """Whoever gave it back left nothing behind. Written by the session and the pool."""
+    """Nothing of a user is left in its session. First True."""
     fresh: bool
-    """``set_up`` has to come before anything else."""
+    """``set_up`` has to come before anything else. First True; ``reset`` sets it, the session
+    clears it."""
     expires_at: float
+    """When it is too old, in seconds on the pool's clock."""
     idle_since: float
-    """Seconds on the pool's clock."""
+    """When it came back, in seconds on the pool's clock."""
     slot: Any
-    """The place that it takes in its pool."""
+    """The `Slot` that it has in its pool. No driver looks at it, so it has no type here. First
+    None."""
     lead: bool | None
-    """The server's autocommit as the next statement needs it, or None: leave it as it is. It is
-    set with, or before, that statement, and never without one. If it cannot be set, the statement
-    has had no effect, or has had it as the server's autocommit then was; `autocommit_is_on` tells.
-    """
+    """The server's autocommit as the next statement needs it; None: as it is. The session sets it;
+    the driver sends it with, or before, that statement, and never without one, and clears it when
+    the server has it. If it cannot be set, the statement has had no effect, or has had its effect
+    under the autocommit that the server had; `autocommit_is_on` tells. First None."""
     server: str | None
-    """The server's identity (``@@server_uuid``, MariaDB's ``@@server_uid``); None: unknown."""
+    """The server's identity (``@@server_uuid``, MariaDB's ``@@server_uid``), which ``set_up``
+    learns; None: unknown."""
     number: int
-    """The server's own number of the connection, for KILL; 0: unknown."""
+    """The server's own number of the connection, for KILL, which ``set_up`` learns; 0: unknown."""
 
     @property
     def busy(self) -> bool:
@@ -43,27 +54,35 @@ class PhysicalConnection(Protocol):
         """The server's autocommit, by the flags of its last answer."""
 
     def in_transaction(self) -> bool | None:
-        """Whether a transaction is open, by the last answer; None: unknown."""
+        """Whether a transaction is open, by the last answer.
+
+        None: the last answer did not say it (an error), or this driver never shows it.
+        """
 
     def session_changed(self) -> bool | None:
-        """Whether the server saw its session change since this was last asked; None: unknown."""
+        """Whether the server saw its session change since this was last asked.
+
+        None: this server does not tell, or this driver does not show it. Then what a statement
+        leaves behind is known by its text only (`rules`).
+        """
 
     def is_at_rest(self) -> bool:
-        """Whether nobody could tell that a statement has run, as far as the driver knows: all of
-        the answer is read, autocommit is on, no transaction is open, the session is unchanged."""
+        """Whether a statement has left nothing behind, as far as the driver knows: all of its
+        answer is read, autocommit is on, no transaction is open, the session is unchanged."""
 
     def run(self, sql: str) -> None:
         """Run a statement whose rows nobody wants. Raises the driver's errors."""
 
     def check_alive(self) -> None:
-        """Ask the server for a sign of life; raises the driver's error if there is none."""
+        """Ask the server for a sign of life. Raises the driver's error if there is none."""
 
     def set_up(self, statements: Sequence[str]) -> None:
-        """Make a new or reset session ours: run these, in as few round trips as can be, with
-        autocommit on, and learn ``server`` and ``number``."""
+        """Prepare a new or reset session: switch autocommit on, run these statements, in as few
+        round trips as possible, and learn ``server`` and ``number``."""
 
     def reset(self) -> bool:
-        """Make the session as new (``fresh``); False when that cannot be done here."""
+        """Make the session as new (``fresh``). False when that cannot be done here: then the
+        connection has to be closed."""
 
     def has_more_results(self) -> bool:
         """Whether another result of the last statement is still to be read."""
@@ -86,21 +105,72 @@ class PhysicalConnection(Protocol):
         """In the child of a fork: close this process's copy, and tell the server nothing."""
 
 
+class DriverCursor(Protocol):
+    """A cursor of the driver, as DB-API has it. `SessionCursor` lends it a connection."""
+
+    connection: Any
+    """The connection that it uses for its next statement; None: it has none."""
+    description: Any
+    """The columns of the last result; None: it has no rows."""
+    arraysize: int
+    """So many rows are given by ``fetchmany()``."""
+
+    def __init__(self, connection: Any) -> None:
+        """It has to be possible without a connection: None."""
+
+    def execute(self, query: Any, args: Any = None) -> Any:
+        """Run one statement."""
+
+    def executemany(self, query: Any, args: Any) -> Any:
+        """Run one statement with each of these arguments."""
+
+    def callproc(self, procname: Any, args: Any = ()) -> Any:
+        """Call a stored procedure."""
+
+    def nextset(self) -> Any:
+        """Go on to the next result; None (or 0) when there is none."""
+
+    def close(self) -> None:
+        """Forget the rows; with a connection, read what is left of the answer."""
+
+
 class Driver(Protocol):
     """A module of this folder."""
 
-    NAME: str
-    Error: type[Exception]
-    InterfaceError: type[Exception]
-    OperationalError: type[Exception]
-    ProgrammingError: type[Exception]
-    Cursor: type
-    UNBUFFERED_CURSOR: type
-    Connection: type
-    """The driver's own class with `PhysicalConnection` kept."""
+    @property
+    def NAME(self) -> str:  # noqa: N802 - constants and classes of a module
+        """What ``OPTIONS["DRIVER"]`` calls it."""
+
+    @property
+    def Error(self) -> type[Exception]:  # noqa: N802
+        """DB-API's class; so are the next three."""
+
+    @property
+    def InterfaceError(self) -> type[Exception]:  # noqa: N802
+        """The driver is used in a wrong way."""
+
+    @property
+    def OperationalError(self) -> type[Exception]:  # noqa: N802
+        """The server or the way to it fails; its first argument is the error's number."""
+
+    @property
+    def ProgrammingError(self) -> type[Exception]:  # noqa: N802
+        """The statement, or the moment for it, is wrong."""
+
+    @property
+    def Cursor(self) -> type[DriverCursor]:  # noqa: N802
+        """The class of cursors that read all rows when a statement has ended."""
+
+    @property
+    def UNBUFFERED_CURSOR(self) -> type[DriverCursor]:  # noqa: N802
+        """The class of cursors that leave the rows at the server until they are read."""
+
+    @property
+    def Connection(self) -> type[PhysicalConnection]:  # noqa: N802
+        """The driver's own class with `PhysicalConnection` kept."""
 
     def install(self) -> None:
         """Make ``import MySQLdb``, which Django's backend does, mean this driver."""
 
-    def connect(self, parameters: dict) -> PhysicalConnection:
+    def connect(self, parameters: dict[str, Any]) -> PhysicalConnection:
         """Open a connection, or raise the driver's ``OperationalError``."""

@@ -9,9 +9,10 @@ import contextlib
 import os
 import socket
 import threading
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import MySQLdb
-from MySQLdb.connections import Connection as DriverConnection
 from MySQLdb.constants import CR
 from MySQLdb.cursors import Cursor as DriverCursor
 from MySQLdb.cursors import SSCursor
@@ -19,6 +20,14 @@ from MySQLdb.cursors import SSCursor
 from .. import answers
 from ..concurrency import in_background, in_foreign_thread, in_thread, patched
 from .base import ANONYMOUS, UNKNOWN_VARIABLE, BaseConnection, autocommit_as, identity_of
+
+if TYPE_CHECKING:
+    from .mysqlclient_types import DriverConnection
+else:
+    from MySQLdb.connections import Connection as DriverConnection
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 NAME = "mysqlclient"
 Error = MySQLdb.Error
@@ -38,12 +47,15 @@ if COOPERATIVE:
     import gevent
     from gevent import get_hub
 
+    #: The timeout ends its block without raising anything; the stubs do not know this value.
+    NO_ERROR: Any = False
+
 
 def install() -> None:
     """Nothing to do: mysqlclient is what ``import MySQLdb`` means."""
 
 
-def connect(parameters: dict) -> "Connection":
+def connect(parameters: dict[str, Any]) -> "Connection":
     """Open a connection, or raise mysqlclient's ``OperationalError``.
 
     Seconds: ``connect_timeout`` as the C library understands it (default here 10);
@@ -62,13 +74,13 @@ def connect(parameters: dict) -> "Connection":
 class Rows:
     """The rows of an unbuffered cursor; tells when the last of them has been read."""
 
-    def __init__(self, result, read_to_the_end):
+    def __init__(self, result: Any, read_to_the_end: Callable[[], None]):
         self._result, self._read_to_the_end = result, read_to_the_end
 
-    def fetch_row(self, maxrows=1, how=0):
+    def fetch_row(self, maxrows: int = 1, how: int = 0) -> Sequence[Any]:
         """As the C library's: at most ``maxrows`` rows, all for 0."""
         try:
-            rows = self._result.fetch_row(maxrows, how)
+            rows: Sequence[Any] = self._result.fetch_row(maxrows, how)
         except MySQLdb.MySQLError as error:
             if answers.is_from_server(error):
                 self._read_to_the_end()  # it comes in place of the rest
@@ -77,18 +89,18 @@ class Rows:
             self._read_to_the_end()
         return rows
 
-    def discard(self):
+    def discard(self) -> None:
         """Read the rest and throw it away."""
         result, self._result = self._result, None
         if result is not None:
             result.discard()
             self._read_to_the_end()
 
-    def __del__(self):
+    def __del__(self) -> None:
         if self._result is not None:  # the C library reads the rest when it is gone
             self.discard()
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         return getattr(self._result, name)
 
 
@@ -101,12 +113,14 @@ class Connection(BaseConnection, DriverConnection):
     """
 
     busy = False
-    _watcher = None
+    _watcher: Any = None
+    """gevent's; None: waits in the C library."""
     _read_timeout: float | None = None
     _socket: socket.socket | None = None
     _dropped: socket.socket | None = None
     _number_of_file = -1
-    _in_thread = None
+    _in_thread: threading.Event | None = None
+    """Set when the thread that is in the C library with this connection has left it."""
 
     def duplicate_socket(self) -> None:
         """Once, when the connection is open."""
@@ -114,20 +128,23 @@ class Connection(BaseConnection, DriverConnection):
         self._socket = socket.socket(fileno=os.dup(self._number_of_file))
 
     def fileno(self) -> int:
-        """The duplicate's file descriptor."""
+        """The duplicate's file descriptor. Raises ``OSError`` when it is closed."""
+        if self._socket is None:
+            raise OSError("This connection is closed.")
         return self._socket.fileno()
 
     def wait_in_the_hub(self, read_timeout: float | None) -> None:
         """From now on wait for answers in gevent's hub, at most ``read_timeout`` seconds each."""
-        # First of all that is ready: an answer frees a connection. Where requests also wait for
-        # something else, a worker answers a tenth more of them so; elsewhere it costs nothing.
-        loop = get_hub().loop
+        # An answer frees a connection, so it is read before other events of the hub are handled.
+        # A worker whose requests also wait for something else answers a tenth more of them so;
+        # other workers lose nothing.
+        loop: Any = get_hub().loop  # the stubs leave out its priorities
         self._watcher = loop.io(self.fileno(), 1, priority=loop.MAXPRI)
         self._read_timeout = read_timeout
 
     # -- statements ------------------------------------------------------------------------
 
-    def query(self, query):
+    def query(self, query: str | bytes | bytearray) -> None:
         """Send one statement and wait for its answer without blocking the hub."""
         if isinstance(query, bytearray):
             query = bytes(query)
@@ -165,25 +182,25 @@ class Connection(BaseConnection, DriverConnection):
             raise
         self.busy = self.field_count() > 0
 
-    def _beside_the_hub(self, function, *args):
+    def _beside_the_hub(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call what waits for the server in the C library. It is not left before it has ended, or
         ``hang_up`` sees to that."""
         ended = self._in_thread = threading.Event()
 
-        def call():
+        def call() -> T:
             try:
-                return function(*args)
+                return function(*args, **kwargs)
             finally:
                 ended.set()
 
         return in_thread(call)
 
-    def _wait(self):
+    def _wait(self) -> None:
         hub = get_hub()
         if self._read_timeout is None:
             hub.wait(self._watcher)
             return
-        with gevent.Timeout(self._read_timeout, False) as timeout:
+        with gevent.Timeout(self._read_timeout, NO_ERROR) as timeout:
             hub.wait(self._watcher)
             return
         raise OperationalError(
@@ -191,7 +208,7 @@ class Connection(BaseConnection, DriverConnection):
             f"Lost connection to MySQL server during query (no answer for {timeout.seconds} s)",
         )
 
-    def store_result(self):
+    def store_result(self) -> Any:
         """Take the rows into this process; the protocol is idle afterwards."""
         try:
             result = super().store_result()
@@ -202,20 +219,20 @@ class Connection(BaseConnection, DriverConnection):
         self.busy = False
         return result
 
-    def use_result(self):
+    def use_result(self) -> Rows | None:
         """Leave the rows at the server; the protocol is idle when the last one has been read."""
         result = super().use_result()
-        return result and Rows(result, self._was_read)
+        return None if result is None else Rows(result, self._was_read)
 
-    def _was_read(self):
+    def _was_read(self) -> None:
         self.busy = False
 
-    def discard_result(self):
+    def discard_result(self) -> None:
         """Read a result and throw it away."""
         super().discard_result()
         self.busy = False
 
-    def next_result(self):
+    def next_result(self) -> int:
         """Read the header of a further result; -1 when there is none."""
         if not self.more_results():
             return super().next_result()
@@ -236,7 +253,7 @@ class Connection(BaseConnection, DriverConnection):
         self.query(sql.encode())
         self._skip()
 
-    def _skip(self):
+    def _skip(self) -> None:
         while True:
             if self.busy:
                 self.store_result()
@@ -265,13 +282,13 @@ class Connection(BaseConnection, DriverConnection):
         """A statement: the C library's ``ping`` would block all of the process."""
         self.run("DO 0")
 
-    def ping(self, reconnect=False):
+    def ping(self, reconnect: bool = False) -> None:
         """As the C library's, without blocking the hub."""
         self.check_alive()
 
     # -- between two users -----------------------------------------------------------------
 
-    def set_up(self, statements) -> None:
+    def set_up(self, statements: Sequence[str]) -> None:
         """One round trip for each of the statements, and one to ask.
 
         Never several statements in one text: a KILL QUERY between two of them makes the server
@@ -312,21 +329,21 @@ class Connection(BaseConnection, DriverConnection):
         self._stop_watching()
         if self._in_thread is not None and not self._in_thread.is_set():
             # A thread is in the C library with it, and its user was killed meanwhile.
-            in_background(self._close_when_left)
+            in_background(self._close_when_left, self._in_thread)
         else:
             self._close()
         return self._dropped
 
-    def _close_when_left(self):
-        self._in_thread.wait()
+    def _close_when_left(self, left: threading.Event) -> None:
+        left.wait()
         self._close()
 
-    def _close(self):
+    def _close(self) -> None:
         with contextlib.suppress(MySQLdb.MySQLError):
             self.close()
 
     def disown(self) -> None:
-        """In a forked child: let the COM_QUIT of the C library go nowhere, then close.
+        """In the child of a fork: let the COM_QUIT of the C library go nowhere, then close.
 
         Asks the C library nothing: a thread of the parent may have been in the middle of it.
         """
@@ -341,7 +358,7 @@ class Connection(BaseConnection, DriverConnection):
                 os.close(nowhere)
         own.close()
 
-    def _stop_watching(self):
+    def _stop_watching(self) -> None:
         if self._watcher is not None:
             self._watcher.close()
             self._watcher = None

@@ -6,17 +6,24 @@ import socket
 import struct
 import sys
 import weakref
+from collections.abc import Sequence
 from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Any
 
 import pymysql
 from pymysql import connections, cursors, err
-from pymysql.connections import Connection as DriverConnection
 from pymysql.constants import COMMAND, CR
 from pymysql.protocol import FieldDescriptorPacket
 
 from .. import answers
 from . import tls, wait_for_end
 from .base import ANONYMOUS, UNKNOWN_VARIABLE, BaseConnection, autocommit_as, identity_of
+
+if TYPE_CHECKING:
+    from .pymysql_types import DriverConnection, DriverResult
+else:
+    from pymysql.connections import Connection as DriverConnection
+    from pymysql.connections import MySQLResult as DriverResult
 
 NAME = "pymysql"
 COM_RESET_CONNECTION = 0x1F
@@ -61,7 +68,7 @@ def install() -> None:
     # classes would not be the ones that PyMySQL uses.
     for name in ("connections", "constants", "converters", "cursors"):
         sys.modules.setdefault(f"MySQLdb.{name}", getattr(pymysql, name))
-    connections.FieldDescriptorPacket = column
+    setattr(connections, "FieldDescriptorPacket", column)  # noqa: B010 - the stubs leave it out
 
 
 @lru_cache(maxsize=1024)
@@ -73,7 +80,7 @@ def column(data: bytes, encoding: str) -> FieldDescriptorPacket:
     return FieldDescriptorPacket(data, encoding)
 
 
-def connect(parameters: dict) -> "Connection":
+def connect(parameters: dict[str, Any]) -> "Connection":
     """Open a connection, or raise PyMySQL's ``OperationalError``.
 
     ``connect_timeout`` (seconds) covers the handshakes too, TLS's and MySQL's: PyMySQL itself
@@ -81,10 +88,8 @@ def connect(parameters: dict) -> "Connection":
     answers.
     """
     connection = Connection(**{**parameters, "defer_connect": True, "autocommit": True})
-    timeouts = connection._read_timeout, connection._write_timeout
-    connection._read_timeout = connection._write_timeout = connection.connect_timeout
     try:
-        connection.connect()
+        connection.connect_in_time()
     except BaseException:
         dropped = connection.hang_up()
         if dropped is not None:
@@ -92,22 +97,24 @@ def connect(parameters: dict) -> "Connection":
             wait_for_end(dropped, 1)
             dropped.close()
         raise
-    connection._read_timeout, connection._write_timeout = timeouts
     return connection
 
 
-class Result(connections.MySQLResult):
+class Result(DriverResult):
     """A result that also keeps the status of its end, which PyMySQL throws away."""
 
-    def _check_packet_is_eof(self, packet):
+    connection: "Connection | None"
+
+    def _check_packet_is_eof(self, packet: Any) -> bool:
         if not packet.is_eof_packet():  # nearly always, as it is asked for each row
             return False
         self.warning_count, self.server_status = struct.unpack_from("<HH", packet.get_all_data(), 1)
         self.has_next = self.server_status & answers.MORE_RESULTS
+        assert self.connection is not None
         self.connection.note_status(self.server_status)
         return True
 
-    def _read_ok_packet(self, packet):
+    def _read_ok_packet(self, packet: Any) -> None:
         super()._read_ok_packet(packet)
         # With session tracking the message has its length in front, and the news behind.
         if self.message and self.connection is not None and self.connection.tracks:
@@ -124,16 +131,23 @@ class Connection(BaseConnection, DriverConnection):
     _status_is_old = False
     tracks = False
 
-    def __init__(self, **parameters):
+    def __init__(self, **parameters: Any) -> None:
         super().__init__(**parameters)
         self._home = self.charset, self.collation, self.db
 
-    def _create_ssl_ctx(self, sslp):
+    def connect_in_time(self) -> None:
+        """Connect, with ``connect_timeout`` for all of it. Raises ``OperationalError``."""
+        timeouts = self._read_timeout, self._write_timeout
+        self._read_timeout = self._write_timeout = self.connect_timeout
+        self.connect()
+        self._read_timeout, self._write_timeout = timeouts
+
+    def _create_ssl_ctx(self, sslp: dict[str, Any]) -> tls.Handshakes:
         context = tls.shared_context(sslp, super()._create_ssl_ctx)
         # A proxy, because a cycle would wait for a garbage collection.
         return tls.Handshakes(context, take_over=partial(setattr, weakref.proxy(self), "_sock"))
 
-    def _request_authentication(self):
+    def _request_authentication(self) -> None:
         self.tracks = bool(self.server_capabilities & SESSION_TRACK)
         if self.tracks:
             self.client_flag |= SESSION_TRACK
@@ -146,7 +160,7 @@ class Connection(BaseConnection, DriverConnection):
         """See the contract; an unbuffered result is read to its end by somebody else."""
         return self._in_statement or (self._result is not None and self._result.unbuffered_active)
 
-    def query(self, sql, unbuffered=False):
+    def query(self, sql: str | bytes, unbuffered: bool = False) -> Any:
         """Send one statement and read its answer, behind what has to lead it."""
         if isinstance(sql, str):
             sql = sql.encode(self.encoding)
@@ -172,7 +186,7 @@ class Connection(BaseConnection, DriverConnection):
         self._in_statement = False
         return result
 
-    def _query_behind(self, lead: bool, sql: bytes, unbuffered: bool):
+    def _query_behind(self, lead: bool, sql: bytes, unbuffered: bool) -> int | None:
         """Set the server's autocommit and run the statement: one packet, one round trip.
 
         The server works off what it has received in order; each answer is read in its turn.
@@ -192,7 +206,7 @@ class Connection(BaseConnection, DriverConnection):
 
     def _read_answers(self, number: int) -> list[err.MySQLError]:
         """Read so many answers without rows; the errors among them that the server sent."""
-        errors = []
+        errors: list[err.MySQLError] = []
         for _ in range(number):
             self._next_seq_id = 1
             try:
@@ -203,11 +217,11 @@ class Connection(BaseConnection, DriverConnection):
                 errors.append(error)
         return errors
 
-    def _write_bytes(self, data):
+    def _write_bytes(self, data: bytes) -> None:
         front, self._front = self._front, b""
         super()._write_bytes(front + data if front else data)
 
-    def _read_query_result(self, unbuffered=False):
+    def _read_query_result(self, unbuffered: bool = False) -> int | None:
         self._result = None
         result = Result(self)
         if unbuffered:
@@ -217,7 +231,7 @@ class Connection(BaseConnection, DriverConnection):
         self._result = result
         if result.server_status is not None:
             self.note_status(result.server_status)
-        return result.affected_rows
+        return result.affected_rows  # None while an unbuffered result is read
 
     def note_status(self, status: int) -> None:
         """Keep the flags of an answer to a statement."""
@@ -263,7 +277,7 @@ class Connection(BaseConnection, DriverConnection):
 
     # -- between two users -----------------------------------------------------------------
 
-    def set_up(self, statements) -> None:
+    def set_up(self, statements: Sequence[str]) -> None:
         """Sends all at once; raises the first error."""
         all_of_it = [
             *([answers.TRACK] if self.tracks else []),
@@ -299,7 +313,7 @@ class Connection(BaseConnection, DriverConnection):
         self.fresh = True
         return self._is_as_at_first(row)
 
-    def _send(self, commands: list[bytes]) -> tuple:
+    def _send(self, commands: list[bytes]) -> Sequence[Any]:
         """Send all of these in one packet, and a question behind them: the row of `identity_of`."""
         identity = self._identity()
         self._in_statement = True
@@ -310,7 +324,7 @@ class Connection(BaseConnection, DriverConnection):
             self._next_seq_id = 1
             try:
                 self._read_query_result()
-                while self._result.has_next:
+                while self.has_more_results():
                     self._read_query_result()
             except err.MySQLError as error:
                 if self._sock is None:
@@ -323,7 +337,10 @@ class Connection(BaseConnection, DriverConnection):
         if self._result is None:
             _anonymous.add(self.server_version)
             self.query(ANONYMOUS)
-        (row,) = self._result.rows
+        result: Result | None = self._result
+        assert result is not None
+        row: Sequence[Any]
+        (row,) = result.rows
         self.forget_result()
         return row
 
@@ -352,10 +369,11 @@ class Connection(BaseConnection, DriverConnection):
     # -- the end ---------------------------------------------------------------------------
 
     def fileno(self) -> int:
-        """The socket's file descriptor."""
-        return self._sock.fileno()
+        """The socket's file descriptor. Raises ``AttributeError`` when it is closed."""
+        descriptor: int = self._sock.fileno()
+        return descriptor
 
-    def _force_close(self):
+    def _force_close(self) -> None:
         # PyMySQL comes here by itself when a read fails or is interrupted (GreenletExit, Timeout).
         # The server does not know yet, so somebody has to keep an eye on the socket.
         if self._sock is not None and self._dropped is None:
@@ -375,7 +393,7 @@ class Connection(BaseConnection, DriverConnection):
         return self._dropped
 
     def disown(self) -> None:
-        """In a forked child: close this process's copy of the socket, tell the server nothing."""
+        """In the child of a fork: close this copy of the socket, and tell the server nothing."""
         self.forget_result()
         sock, self._sock, self._rfile = self._sock, None, None
         if sock is not None:

@@ -2,15 +2,23 @@
 
 import contextlib
 import os
+import socket
 import ssl
+from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 from ..concurrency import in_thread, patched
 
-_contexts: dict[str, tuple[tuple, ssl.SSLContext]] = {}
+#: A driver's options for TLS, by the name that it gives them; or a context of the program's.
+Options = dict[str, Any] | ssl.SSLContext
+_Stamp = tuple[int, int] | None
+_contexts: dict[str, tuple[tuple[_Stamp, ...], ssl.SSLContext]] = {}
 
 
-def shared_context(options, make) -> ssl.SSLContext:
+def shared_context(
+    options: Options, make: Callable[[dict[str, Any]], ssl.SSLContext]
+) -> ssl.SSLContext:
     """The context for these options; ``make(options)`` makes the first one, and another when a
     file that they name has been replaced (certificates are renewed).
 
@@ -27,7 +35,7 @@ def shared_context(options, make) -> ssl.SSLContext:
     return known[1]
 
 
-def _stamp(value) -> tuple[int, int] | None:
+def _stamp(value: object) -> _Stamp:
     """What changes when the file of this name does."""
     if isinstance(value, str | os.PathLike):
         with contextlib.suppress(OSError):
@@ -45,21 +53,21 @@ class Handshakes:
     ``take_over`` is called with the TLS socket before its handshake.
     """
 
-    def __init__(self, context: ssl.SSLContext, take_over):
+    def __init__(self, context: ssl.SSLContext, take_over: Callable[[ssl.SSLSocket], object]):
         self._context, self._take_over = context, take_over
 
-    def wrap_socket(self, sock, server_hostname=None) -> ssl.SSLSocket:
+    def wrap_socket(self, sock: socket.socket, server_hostname: str | None = None) -> ssl.SSLSocket:
         """As ``SSLContext.wrap_socket``."""
-        sock = self._context.wrap_socket(
+        secured = self._context.wrap_socket(
             sock, server_hostname=server_hostname, do_handshake_on_connect=False
         )
-        # The file has left the plain socket; who closes after a failure has to have this one.
-        self._take_over(sock)
+        # The plain socket has lost its file: after a failure this one has to be closed.
+        self._take_over(secured)
         if patched("ssl"):
-            _shake_hands(sock)
+            _shake_hands(secured)
         else:
-            sock.do_handshake()
-        return sock
+            secured.do_handshake()
+        return secured
 
 
 def _shake_hands(sock: ssl.SSLSocket) -> None:

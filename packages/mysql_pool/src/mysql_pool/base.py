@@ -19,20 +19,22 @@ OPTIONS (beside the driver's own keys; connections and seconds):
                         a way that the built-in rules do not know                    none
 ======================  ===========================================================  ===========
 
-``CONN_MAX_AGE`` is the longest life of a connection. 0, Django's default, does not mean "none" here
-but "not set": 600 s. ``None`` is no limit. ``CONN_HEALTH_CHECKS`` costs a ping for each request
-and is not needed: a connection is looked at whenever it leaves the pool.
+``CONN_MAX_AGE`` is the longest life of a connection. 0, Django's default, means "the backend
+decides": `DEFAULT_MAX_AGE`. None is no limit. To close each connection after its request, set
+``REUSE_CONNS`` to 0. ``CONN_HEALTH_CHECKS`` costs a ping for each request and is not needed: a
+connection is looked at when it leaves the pool.
 
-The aliases of a process share one driver. One alias has one bound, whatever its settings become
-later (another NAME, another password); a connection goes only to who has the same settings, the
-password aside.
+The aliases of a process share one driver. One alias has one bound, also when its settings change
+later (another NAME, another password). A connection is lent only to sessions with the settings that
+it was opened with, the password aside.
 """
 
 import os
 import re
 import weakref
+from collections.abc import Callable
 from functools import cache, partial
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
@@ -44,11 +46,17 @@ from . import answers, drivers
 from .concurrency import in_foreign_thread
 from .drivers.dates import quick_dates
 from .errors import PoolError
-from .registry import Pool, Spec, pool_for
+from .holder import Parameters, Spec
+from .limits import Limits
+from .pool import Pool
+from .registry import pool_for
 from .scanner import split
 from .session import Session
 
-DEFAULT_MAX_AGE = 600
+if TYPE_CHECKING:
+    from .geventpool import GeventPool
+
+DEFAULT_MAX_AGE = 600  # seconds
 PASSWORD = ("password", "passwd")  # the driver's names of what may change from day to day
 
 
@@ -60,7 +68,7 @@ def _chosen_driver() -> str:
     """
     options = [alias.get("OPTIONS", {}) for alias in settings.DATABASES.values()]
     ours = [alias.get("ENGINE") == __package__ for alias in settings.DATABASES.values()]
-    names = {
+    names: set[str] = {
         alias.get("DRIVER", "pymysql")
         for alias, is_ours in zip(options, ours, strict=True)
         if is_ours or "DRIVER" in alias
@@ -78,13 +86,16 @@ try:
 except (ValueError, RuntimeError, ImportError) as error:
     raise ImproperlyConfigured(f"mysql_pool: {error}") from error
 
-from django.db.backends.mysql import base as mysql  # noqa: E402 - needs the driver's name first
+# These need the driver's name first.
+from django.db.backends.mysql import base as mysql  # noqa: E402
+from MySQLdb.converters import conversions  # noqa: E402
 
 
-def _positive(name, value, *, kind=(int, float), zero=False):
+def _positive(name: str, value: Any, kind: type[Any], *, zero: bool = False) -> Any:
+    """The value of an option, if it is a number of this kind (``int`` or ``float``)."""
     if (
         isinstance(value, bool)
-        or not isinstance(value, kind)
+        or not isinstance(value, (int, kind))
         or value < 0
         or (not value and not zero)
     ):
@@ -97,17 +108,18 @@ def _positive(name, value, *, kind=(int, float), zero=False):
 
 
 @cache
-def _pin_rule(text: str | None):
+def _pin_rule(text: str | None) -> re.Pattern[str] | None:
     return re.compile(text, re.IGNORECASE | re.DOTALL) if text else None
 
 
 class Read(NamedTuple):
     """What the settings of an alias come to; they are read once, not by each greenlet's wrapper."""
 
-    settings: dict
-    parameters: dict
+    settings: dict[str, Any]
+    parameters: Parameters
     isolation_level: str | None
-    options: dict
+    options: dict[str, Any]
+    limits: Limits
 
 
 _read: dict[str, Read] = {}
@@ -116,10 +128,9 @@ _read: dict[str, Read] = {}
 class DatabaseWrapper(mysql.DatabaseWrapper):
     """Django's MySQL wrapper with a session that borrows its connection from a pool."""
 
-    _pool: Pool | None = None
     _session_is_enough = False
 
-    def get_connection_params(self):
+    def get_connection_params(self) -> Parameters:
         """The driver's parameters, without the pool's own options (see ``pool_options``)."""
         read = self._read_settings()
         self.isolation_level = read.isolation_level
@@ -129,26 +140,31 @@ class DatabaseWrapper(mysql.DatabaseWrapper):
         read = _read.get(self.alias)
         if read is None or read.settings != self.settings_dict:
             parameters = super().get_connection_params()
-            parameters["conv"] = quick_dates(parameters["conv"], mysql.conversions)
+            parameters["conv"] = quick_dates(parameters["conv"], conversions)
             options = self.pool_options(parameters)
             for name in options:
                 parameters.pop(name, None)
-            self._refuse_options(parameters)
+            self._check_parameters(parameters)
             # A copy of what people change in place.
             settings = {**self.settings_dict, "OPTIONS": self.settings_dict["OPTIONS"].copy()}
-            read = Read(settings, parameters, self.isolation_level, options)
+            read = Read(settings, parameters, self.isolation_level, options, self._limits(options))
             _read[self.alias] = read
         return read
 
     @staticmethod
-    def _refuse_options(parameters: dict) -> None:
-        """Refuse what would change what Django relies on; drop what says nothing."""
+    def _check_parameters(parameters: Parameters) -> None:
+        """Drop what says nothing. Raises ``ImproperlyConfigured`` for what Django cannot bear."""
         if not parameters.pop("autocommit", True):
             raise ImproperlyConfigured(
                 "mysql_pool: OPTIONS['autocommit'] is off; every INSERT outside of atomic() would "
                 "be rolled back. Django has a setting of its own: AUTOCOMMIT beside OPTIONS."
             )
         parameters.pop("reconnect", None)  # the pool replaces what is lost, between transactions
+        if parameters.pop("pool", False):  # False is what django-db-geventpool asks for
+            raise ImproperlyConfigured(
+                "mysql_pool: OPTIONS['pool'] is a key of Django's pool for PostgreSQL. This "
+                "backend always has a pool: leave it out, and see MAX_CONNS."
+            )
         if parameters.pop("defer_connect", False):
             raise ImproperlyConfigured(
                 "mysql_pool: OPTIONS['defer_connect'] is on; connections are opened when needed "
@@ -156,9 +172,9 @@ class DatabaseWrapper(mysql.DatabaseWrapper):
             )
 
     @staticmethod
-    def pool_options(options: dict) -> dict:
+    def pool_options(options: dict[str, Any]) -> dict[str, Any]:
         """The pool's options with their defaults, checked. Raises ``ImproperlyConfigured``."""
-        max_conns = _positive("MAX_CONNS", options.get("MAX_CONNS", 10), kind=int)
+        max_conns = _positive("MAX_CONNS", options.get("MAX_CONNS", 10), int)
         release = options.get("RELEASE", "transaction")
         if release not in ("transaction", "request"):
             raise ImproperlyConfigured(
@@ -168,47 +184,75 @@ class DatabaseWrapper(mysql.DatabaseWrapper):
         get = options.get
         return {
             "MAX_CONNS": max_conns,
-            "REUSE_CONNS": _positive(
-                "REUSE_CONNS", get("REUSE_CONNS", max_conns), kind=int, zero=True
-            ),
-            "POOL_TIMEOUT": _positive("POOL_TIMEOUT", get("POOL_TIMEOUT", 5)),
-            "MAX_WAITING": _positive("MAX_WAITING", get("MAX_WAITING", 1000), kind=int, zero=True),
-            "MAX_IDLE": _positive("MAX_IDLE", get("MAX_IDLE", 60)),
+            "REUSE_CONNS": _positive("REUSE_CONNS", get("REUSE_CONNS", max_conns), int, zero=True),
+            "POOL_TIMEOUT": _positive("POOL_TIMEOUT", get("POOL_TIMEOUT", 5), float),
+            "MAX_WAITING": _positive("MAX_WAITING", get("MAX_WAITING", 1000), int, zero=True),
+            "MAX_IDLE": _positive("MAX_IDLE", get("MAX_IDLE", 60), float),
             "RELEASE": release,
             "PIN_ON": get("PIN_ON"),
             "DRIVER": get("DRIVER", "pymysql"),
         }
 
-    def get_new_connection(self, conn_params):
+    def get_new_connection(self, conn_params: Parameters) -> Session:
         """A session on the pool of this alias. Opens nothing yet."""
-        options = self._read_settings().options
+        me = weakref.proxy(self)  # a cycle would wait for a garbage collection
+        session = self._new_session(conn_params, when_set_up=lambda: me._when_set_up())
+        session.begin_set_up()  # `connect` ends it
+        return session
+
+    def _new_session(
+        self,
+        conn_params: Parameters,
+        *,
+        per_request: bool = False,
+        when_set_up: Callable[[], object] | None = None,
+    ) -> Session:
+        read = self._read_settings()
+        options = read.options
         if options["DRIVER"] != driver.NAME:
             raise ImproperlyConfigured(
                 f"mysql_pool: DRIVER of the alias {self.alias!r} is {options['DRIVER']!r}, but "
                 f"this process uses {driver.NAME!r} already: use one DRIVER for all aliases."
             )
         set_up = self._session_set_up(conn_params)
-        pool = self._pool = pool_for(self.alias, self._make_pool)
-        pool.configure(**self._limits(options))
+        pool = pool_for(self.alias, self._make_pool)
+        if pool.inventory.limits is not read.limits:
+            pool.configure(read.limits)
         key = {k: v for k, v in conn_params.items() if k not in PASSWORD}
-        spec = pool.spec_for({**key, "set_up": set_up}, partial(Spec, driver.connect))
+        spec = pool.specs.find({**key, "set_up": set_up}, partial(Spec, driver.connect))
         spec.parameters = conn_params
-        me = weakref.proxy(self)  # a cycle would wait for a garbage collection
-        session = Session(
+        me = weakref.proxy(self)
+        return Session(
             pool,
             spec,
             driver,
             # Django's meaning of "none is kept": a connection for each request.
-            per_request=options["RELEASE"] == "request" or not options["REUSE_CONNS"],
+            per_request=per_request
+            or options["RELEASE"] == "request"
+            or not options["REUSE_CONNS"],
             set_up=set_up,
-            when_set_up=lambda: me._when_set_up(),
+            when_set_up=when_set_up,
             renew=lambda: me._renew_password(spec),
             pin_on=_pin_rule(options["PIN_ON"]),
             cursor_class=conn_params.get("cursorclass"),
             inline=in_foreign_thread(),
         )
-        session.begin_set_up()  # `connect` ends it
-        return session
+
+    @property
+    def pool(self) -> "GeventPool":
+        """The pool of this alias as a ``DatabaseConnectionPool`` of django-db-geventpool.
+
+        Raises ``AttributeError`` where that package is not installed.
+        """
+        try:
+            from .geventpool import GeventPool
+        except ImportError as error:
+            raise AttributeError(f"needs django-db-geventpool: {error}", name="pool") from error
+        self._ensure_session()
+        pool: Pool = self.connection.pool
+        return GeventPool(
+            pool, lambda: self._new_session(self.get_connection_params(), per_request=True)
+        )
 
     def _renew_password(self, spec: Spec) -> bool:
         """Whether the password has changed since; the next connection is opened with it."""
@@ -220,32 +264,32 @@ class DatabaseWrapper(mysql.DatabaseWrapper):
         spec.parameters = {**spec.parameters, **changed}
         return True
 
-    def _limits(self, options: dict) -> dict:
+    def _limits(self, options: dict[str, Any]) -> Limits:
         max_age = self.settings_dict["CONN_MAX_AGE"]
-        return {
-            "max_conns": options["MAX_CONNS"],
-            "reuse_conns": options["REUSE_CONNS"],
-            "timeout": options["POOL_TIMEOUT"],
-            "max_waiting": options["MAX_WAITING"],
-            "max_idle": options["MAX_IDLE"],
-            "max_age": DEFAULT_MAX_AGE if max_age == 0 else max_age,
-        }
+        return Limits(
+            max_conns=options["MAX_CONNS"],
+            reuse_conns=options["REUSE_CONNS"],
+            timeout=options["POOL_TIMEOUT"],
+            max_waiting=options["MAX_WAITING"],
+            max_idle=options["MAX_IDLE"],
+            max_age=DEFAULT_MAX_AGE if max_age == 0 else max_age,
+        )
 
-    def _make_pool(self):
+    def _make_pool(self) -> Pool:
         return Pool(
             name=self.alias,
             kill=lambda connection, thread_id: connection.run(f"KILL {thread_id:d}"),
             is_refusal=answers.is_refusal,
             operational_error=driver.OperationalError,
-            **self._limits(self._read_settings().options),
+            limits=self._read_settings().limits,
         )
 
-    def _when_set_up(self):
+    def _when_set_up(self) -> None:
         """``connection_created`` is for every physical connection: its receivers SET something."""
         if connection_created.has_listeners(type(self)):
             connection_created.send(sender=type(self), connection=self)
 
-    def _session_set_up(self, conn_params):
+    def _session_set_up(self, conn_params: Parameters) -> list[str]:
         """The statements that make a new session ours: once for each physical connection.
 
         Those that the drivers would run when they connect (after a reset they have to run again),
@@ -264,27 +308,28 @@ class DatabaseWrapper(mysql.DatabaseWrapper):
             statements.append(f"SET SESSION TRANSACTION ISOLATION LEVEL {level}")
         return statements
 
-    def init_connection_state(self):
+    def init_connection_state(self) -> None:
         """Only Django's check of the server's version, once for each alias and process."""
         BaseDatabaseWrapper.init_connection_state(self)
 
     @cached_property
-    def mysql_server_data(self):
-        """Version and settings of the server: asked for once for each pool, not per wrapper."""
+    def mysql_server_data(self) -> dict[str, Any]:
+        """Version and settings of the server: asked for once for each `Spec`, not per wrapper."""
         self._ensure_session()
-        data, spec = self._pool.server_data, self.connection.spec
-        if spec not in data:
-            data[spec] = mysql.DatabaseWrapper.mysql_server_data.func(self)
-        return data[spec]
+        spec: Spec = self.connection.spec
+        if spec.server_data is None:
+            stock = vars(mysql.DatabaseWrapper)["mysql_server_data"]  # a cached_property
+            spec.server_data = stock.func(self)
+        return spec.server_data
 
     # -- when a connection is really needed ------------------------------------------------
 
-    def connect(self):
+    def connect(self) -> None:
         """As Django documents it: raises if the server cannot be reached. Holds nothing after."""
         try:
             super().connect()
             if not self._session_is_enough:
-                self.connection.take()
+                self.connection.checkout()
             self.connection.end_set_up()
         except BaseException:
             # No session is kept without a server: the next try may be with other settings.
@@ -293,15 +338,15 @@ class DatabaseWrapper(mysql.DatabaseWrapper):
                 session.close()
             raise
 
-    def _cursor(self, name=None):
+    def _cursor(self, name: str | None = None) -> Any:
         # A statement follows, and takes a connection by itself.
         before, self._session_is_enough = self._session_is_enough, True
         try:
-            return super()._cursor(name)
+            return super()._cursor(name)  # type: ignore[misc]  # private: the stubs leave it out
         finally:
             self._session_is_enough = before
 
-    def _ensure_session(self):
+    def _ensure_session(self) -> None:
         """A session, but no connection for it yet."""
         if self.connection is None:
             before, self._session_is_enough = self._session_is_enough, True
@@ -310,21 +355,23 @@ class DatabaseWrapper(mysql.DatabaseWrapper):
             finally:
                 self._session_is_enough = before
 
-    def get_autocommit(self):
+    def get_autocommit(self) -> bool:
         """Whether each statement is a transaction of its own; needs no connection to know."""
         self._ensure_session()
         return self.autocommit
 
-    def set_autocommit(self, autocommit, force_begin_transaction_with_broken_autocommit=False):
+    def set_autocommit(
+        self, autocommit: bool, force_begin_transaction_with_broken_autocommit: bool = False
+    ) -> None:
         """``atomic()`` comes here; it takes its connection when it has a statement to send."""
         self._ensure_session()
         super().set_autocommit(autocommit, force_begin_transaction_with_broken_autocommit)
 
-    def create_cursor(self, name=None):
+    def create_cursor(self, name: str | None = None) -> mysql.CursorWrapper:
         """Django's cursor wrapper around one that borrows a connection for each statement."""
         return mysql.CursorWrapper(self.connection.cursor())
 
-    def is_usable(self):
+    def is_usable(self) -> bool:
         """Asks the server, for `CONN_HEALTH_CHECKS`. A full pool is an error of its own: a new
         connection, which Django would want, has to be waited for in the same queue."""
         with self.wrap_database_errors:
@@ -336,19 +383,19 @@ class DatabaseWrapper(mysql.DatabaseWrapper):
                 return False
         return True
 
-    def _commit(self):
+    def _commit(self) -> None:
         try:
-            super()._commit()
+            super()._commit()  # type: ignore[misc]  # private: the stubs leave it out
         except Exception:
             raise  # Django rolls back, and forgets what was to be done after the commit
         except BaseException:
-            # Timed out or killed in COMMIT: whether it was done is not known, and what was to be
-            # done after it must not be done after the next one.
+            # Timed out or killed in COMMIT: it is not known whether it was done. The functions that
+            # wait for it must not run after the next COMMIT.
             self.run_on_commit = []
             raise
 
-    def close_if_unusable_or_obsolete(self):
-        """The end (and start) of a request: whatever the session still holds goes back.
+    def close_if_unusable_or_obsolete(self) -> None:
+        """The end (and start) of a request: the session releases its connection, if it has one.
 
         Age and health are the pool's business and are looked at there.
         """
@@ -364,7 +411,7 @@ class DatabaseWrapper(mysql.DatabaseWrapper):
                 self.connection.release()
 
 
-def _forget_after_fork():
+def _forget_after_fork() -> None:
     from django.db import connections
 
     for connection in connections.all(initialized_only=True):

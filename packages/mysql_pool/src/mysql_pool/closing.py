@@ -1,8 +1,8 @@
 """How a pool closes connections: a slot is free when the server has closed it too.
 
 A server ends a statement only when it is done with it, whoever has gone away; until then the
-connection counts against ``max_connections``. So somebody stays until the server's end shows, and
-has a statement that nobody waits for any more ended with KILL.
+connection counts against ``max_connections``. So a task of the pool waits until the server's end
+shows. A statement that nobody waits for any more is ended with KILL.
 """
 
 import logging
@@ -11,11 +11,16 @@ import socket
 import threading
 import time
 import weakref
+from collections.abc import Callable
+from typing import Protocol
 
 from . import drivers
 from .concurrency import in_background
 from .drivers import wait_for_end
+from .drivers.contract import PhysicalConnection
 from .errors import PoolError
+from .holder import Holder, Spec
+from .inventory import Inventory
 from .slot import CLOSING, Slot
 
 logger = logging.getLogger("mysql_pool")
@@ -29,65 +34,106 @@ GRACE = 0.05  # seconds
 SILENT = 2  # seconds
 
 
-class Closing:
-    """The part of `Pool` that closes connections; it has no state of its own."""
+#: Ends the connection with this number at the server, over another connection.
+Kill = Callable[[PhysicalConnection, int], None]
 
-    def condemn(self, slot: Slot, reason: str) -> None:
-        """From here on nobody gets this connection; ``hang_up`` has to follow. Lock held."""
-        self.closed_by[reason] += 1
-        slot.interrupted, slot.since = slot.connection.busy, time.monotonic()
-        slot.worker = None
-        slot.state = CLOSING
+
+class Lender(Protocol):
+    """What the closer needs of its pool, to have a connection for KILL: see ``Pool``."""
+
+    def checkout(self, holder: Holder, spec: Spec, urgent: bool = False) -> None:
+        """Give ``holder`` a connection."""
+
+    def release(
+        self,
+        connection: PhysicalConnection,
+        reference: weakref.ref[Holder],
+        reason: str | None = None,
+    ) -> None:
+        """Take the connection back."""
+
+
+class Closer:
+    """Closes connections that were condemned, and frees their slots when the server has closed.
+
+    Args:
+        name: of the pool, for the log.
+        lender: lends a connection for KILL.
+        forget_slot: frees a slot of which nothing is at the server any more.
+        kill: see `Kill`.
+    """
+
+    def __init__(
+        self,
+        inventory: Inventory,
+        lender: Lender,
+        *,
+        name: str,
+        forget_slot: Callable[[Slot], None],
+        kill: Kill,
+    ):
+        self._inventory, self._lender = inventory, lender
+        self._name = name
+        self._forget_slot = forget_slot
+        self._kill = kill
+        self.start_anew()
+
+    def start_anew(self) -> None:
+        """At the start, and in the child of a fork."""
+        self._silent: str | None = None  # the server that is taken for dead
 
     def hang_up(self, slot: Slot) -> None:
-        """Close a condemned connection, and have somebody wait for the server's end."""
+        """Close a condemned connection, and have its slot freed when the server has closed too."""
+        assert slot.connection is not None
         slot.dropped = slot.connection.hang_up()
         if slot.dropped is None or slot.dropped.fileno() < 0:
-            self.forget_slot(slot)  # there is nothing to wait for
+            self._forget_slot(slot)  # there is nothing to wait for
             return
         try:
             in_background(self._see_off, slot)
         except RuntimeError as error:  # can't start new thread: `reconcile` tries again
-            logger.warning("%s: a connection is not seen off yet: %s", self.name, error)
+            logger.warning("%s: a connection is not seen off yet: %s", self._name, error)
 
     def _see_off(self, slot: Slot) -> None:
         """Wait until the server has ended what we closed; end its statement if it goes on."""
         slot.works()
+        assert slot.connection is not None
+        assert slot.dropped is not None
         dropped = socket.socket(fileno=os.dup(slot.dropped.fileno()))  # of this thread's hub
         ended = threading.Event()
         if not wait_for_end(dropped, GRACE):
             if slot.interrupted:
                 # Beside this: the statement may well end before a connection is free for KILL.
-                in_background(self._kill_statement, slot.connection, ended)
+                in_background(self._kill_statement, slot.connection, slot.spec, ended)
             while not wait_for_end(dropped, 1.0) and not self._is_given_up(slot):
                 pass
         ended.set()
         dropped.close()
         slot.dropped.close()
         time.sleep(SETTLE)
-        self.forget_slot(slot)
+        self._forget_slot(slot)
 
     def _is_given_up(self, slot: Slot) -> bool:
         """Whether the server's end need not be waited for any longer.
 
         When a server has said nothing at all since this was closed, the address may lead to another
-        one by now. One slot is given up to find out: if it does, the others are free too (see
-        ``heard_of``); if not, the server is alive, and is told to end them.
+        one by now. One slot is given up to find out. If it leads to another server, the other slots
+        are free too (see ``heard_of``). If not, the server is alive, and is told to end them.
         """
+        inventory = self._inventory
         now = time.monotonic()
         # The kernel gives up a peer that acknowledges nothing; it does not give up a server that
         # hangs on a host that lives. This clock does.
-        if slot.given_up or slot not in self._slots or now - slot.since > drivers.UNREACHABLE:
+        if slot.given_up or slot not in inventory.slots or now - slot.since > drivers.UNREACHABLE:
             return True
-        silent = max(SILENT, 2 * self.timeout)
-        if not self._waiters or self._alive_at > slot.since or now - slot.since < silent:
+        silent = max(SILENT, 2 * inventory.limits.timeout)
+        if not inventory.waiters or inventory.alive_at > slot.since or now - slot.since < silent:
             return False
-        with self._lock:
-            others = [one for one in self._slots if one.state is CLOSING]
-            slot.given_up = len(self._slots) >= self.maxsize and not any(
-                one.given_up for one in others
-            )
-            if slot.given_up:
+        with inventory.lock:
+            others = [one for one in inventory.slots if one.state is CLOSING]
+            is_full = len(inventory.slots) >= inventory.limits.max_conns
+            slot.given_up = is_full and not any(one.given_up for one in others)
+            if slot.given_up and slot.connection is not None:
                 self._silent = slot.connection.server
         return slot.given_up
 
@@ -97,11 +143,14 @@ class Closing:
         silent, self._silent = self._silent, None
         if silent is None or server in (None, silent):
             return
-        for slot in list(self._slots):
-            if slot.state is CLOSING and slot.connection.server == silent:
+        for slot in list(self._inventory.slots):
+            connection = slot.connection
+            if slot.state is CLOSING and connection is not None and connection.server == silent:
                 slot.given_up = True
 
-    def _kill_statement(self, abandoned, ended: threading.Event) -> None:
+    def _kill_statement(
+        self, abandoned: PhysicalConnection, spec: Spec, ended: threading.Event
+    ) -> None:
         """KILL needs a connection like everybody else, but goes to the head of the queue.
 
         Only a connection to the same server will do: at another one, behind a balancer or after a
@@ -112,33 +161,37 @@ class Closing:
         while not ended.is_set():
             helper = Helper()
             try:
-                self.checkout(helper, abandoned.slot.spec, urgent=True)
+                self._lender.checkout(helper, spec, urgent=True)
             except PoolError:
                 continue  # nothing came free; the statement goes on, so ask again
             except Exception as error:
-                logger.warning("%s: cannot end statement: %s", self.name, error)
+                logger.warning("%s: cannot end statement: %s", self._name, error)
                 return
+            connection = helper.held
             try:
-                if helper.held.fresh:  # and stays so, for whoever gets it next
-                    helper.held.set_up(())
-                if not ended.is_set() and helper.held.server == abandoned.server:
-                    self._kill(helper.held, abandoned.number)
+                if connection is None:  # the pool took it away: the process has forked
+                    return
+                if connection.fresh:  # and stays so, for whoever gets it next
+                    connection.set_up(())
+                if not ended.is_set() and connection.server == abandoned.server:
+                    self._kill(connection, abandoned.number)
                 return
             except Exception as error:
                 # 1094, "unknown thread id": it ended by itself.
-                logger.debug("%s: KILL %s: %s", self.name, abandoned.number, error)
+                logger.debug("%s: KILL %s: %s", self._name, abandoned.number, error)
                 return
             finally:
-                connection, helper.held = helper.held, None
-                connection.clean = True
-                self.release(connection, helper.reference)
+                if connection is not None:
+                    helper.held = None
+                    connection.clean = True
+                    self._lender.release(connection, helper.reference)
 
 
 class Helper:
-    """Who holds a connection for the pool itself."""
+    """Holds a connection for the pool itself."""
 
     inline = False
 
-    def __init__(self):
-        self.held = None
-        self.reference = weakref.ref(self)
+    def __init__(self) -> None:
+        self.held: PhysicalConnection | None = None
+        self.reference: weakref.ref[Holder] = weakref.ref(self)

@@ -1,18 +1,21 @@
 """How a pool opens connections: beside the waiters, few at a time, and patiently when refused.
 
-Who waits never connects itself: it may be killed, or interrupted by a signal handler, and it would
+A waiter never connects itself: it may be killed, or interrupted by a signal handler, and it would
 not see the connection that comes free meanwhile. (Native threads beside gevent's have to: their
 sockets wait in a hub of their own.)
 """
 
-import logging
 import random
 import time
+from collections.abc import Callable
 
-from .concurrency import in_background
+from .closing import Closer
+from .concurrency import Owner, current, in_background
+from .drivers.contract import PhysicalConnection
+from .holder import Holder
+from .inventory import Inventory
 from .slot import CONNECTING, OPEN, Slot
-
-logger = logging.getLogger("mysql_pool")
+from .watching import Watcher
 
 # How many connections are opened at the same time. Each costs this process about 1 ms of CPU and
 # the server a thread; a burst on a cold pool is served by the first ones while the rest open.
@@ -21,17 +24,44 @@ MAX_CONNECTING = 8
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0  # seconds
 
 
-class Opening:
-    """The part of `Pool` that opens connections; it has no state of its own."""
+class Opener:
+    """Opens connections for those who wait.
+
+    Args:
+        closer: closes what nobody can use any more.
+        watcher: looks after idle connections, once there are any.
+        forget_slot: frees a slot whose connection could not be opened.
+        is_refusal: whether an error of ``Spec.connect`` may be gone in a moment.
+    """
+
+    def __init__(
+        self,
+        inventory: Inventory,
+        closer: Closer,
+        watcher: Watcher,
+        *,
+        forget_slot: Callable[[Slot], None],
+        is_refusal: Callable[[BaseException], bool],
+    ):
+        self._inventory = inventory
+        self._closer, self._watcher = closer, watcher
+        self._forget_slot = forget_slot
+        self._is_refusal = is_refusal
+        self.created = self.connect_errors = self.peak = 0
+        self.start_anew()
+
+    def start_anew(self) -> None:
+        """At the start, and in the child of a fork: nothing is known of the server."""
+        self.last_error: BaseException | None = None
+        """Why the last attempt failed; None since the last one that succeeded."""
+        self.refusals = 0
+        """How often the server has refused since the last connection that it gave."""
+        self._connect_at = 0.0
 
     def open_for_waiters(self) -> None:
         """Have connections opened for those who wait, as far as the bound allows."""
         for slot in self._claim_slots():
-            waiter = slot.holder  # of an inline one, for this moment
             if slot.inline:
-                slot.holder = None
-                waiter.granted = slot
-                waiter.wake()
                 continue
             try:
                 in_background(self._open, slot)
@@ -40,66 +70,75 @@ class Opening:
                     self._open(slot)
                 except BaseException:
                     if slot.state is CONNECTING:
-                        self.forget_slot(slot)
+                        self._forget_slot(slot)
                     raise
 
-    def forget_own_attempts(self, worker) -> None:
-        """Free what ``worker``, who begins anew now, was in the middle of opening by itself."""
-        for slot in list(self._slots):
+    def forget_attempts_of(self, worker: Owner) -> None:
+        """Free the slots that ``worker``, who begins anew now, was opening in its own thread."""
+        for slot in list(self._inventory.slots):
             if slot.state is CONNECTING and slot.worker is worker:
-                self.forget_slot(slot)
+                self._forget_slot(slot)
 
     def _claim_slots(self) -> list[Slot]:
         """Take slots for as many new connections as waiters need."""
-        if len(self._slots) >= self.maxsize or not self._waiters:
+        inventory = self._inventory
+        max_conns = inventory.limits.max_conns
+        if len(inventory.slots) >= max_conns or not inventory.waiters:
             return []
         claimed = []
-        with self._lock:
+        with inventory.lock:
             now = time.monotonic()
-            connecting = sum(slot.state is CONNECTING for slot in list(self._slots))
-            most = 1 if self._refusals else MAX_CONNECTING
+            connecting = sum(slot.state is CONNECTING for slot in list(inventory.slots))
+            most = 1 if self.refusals else MAX_CONNECTING
             skip = connecting  # as many of the waiters as connections are on their way
-            for waiter, spec in list(self._waiters.items())[: self.maxsize + connecting]:
+            for waiter, spec in list(inventory.waiters.items())[: max_conns + connecting]:
                 if waiter.served:
                     continue
                 if skip:
                     skip -= 1
                     continue
-                if len(self._slots) >= self.maxsize or connecting >= most:
+                if len(inventory.slots) >= max_conns or connecting >= most:
                     break
                 slot = Slot(spec, now, waiter.holder.inline)
                 if slot.inline:
-                    slot.holder, slot.worker = waiter, waiter.owner
-                    self._waiters.pop(waiter)
-                self._slots.add(slot)
+                    slot.worker = waiter.owner
+                    inventory.waiters.pop(waiter)
+                inventory.slots.add(slot)
                 claimed.append(slot)
                 connecting += 1
+                if slot.inline:
+                    waiter.granted = slot
+                    waiter.wake()
         return claimed
 
-    def open_inline(self, slot: Slot, holder) -> None:
-        """Open the connection of a slot that was granted to ``holder``, in its own thread."""
+    def open_inline(self, slot: Slot, holder: Holder) -> None:
+        """Open the connection of a slot that was granted to ``holder``, in its own thread.
+
+        Raises what ``Spec.connect`` raises.
+        """
         try:
             slot.works()
             connection = slot.spec.connect()
         except BaseException:
             self.connect_errors += 1
-            self.forget_slot(slot)
+            self._forget_slot(slot)
             raise
-        with self._lock:
+        with self._inventory.lock:
             now = self._opened(slot, connection)
-            slot.lend(holder, slot.worker, now, None)
+            slot.lend(holder, current(), now, None)
 
     def _open(self, slot: Slot) -> None:
         """Open one connection for the longest waiter; its slot is taken already."""
+        inventory = self._inventory
         slot.works()
         try:
             pause = self._connect_at - time.monotonic()
             if pause > 0:
                 time.sleep(pause)
-            if slot not in self._slots:
+            if slot not in inventory.slots:
                 return
-            if not self._waiters:
-                self.forget_slot(slot)
+            if not inventory.waiters:
+                self._forget_slot(slot)
                 return
             begun = time.monotonic()
             connection = slot.spec.connect()
@@ -108,31 +147,33 @@ class Opening:
             if not isinstance(error, Exception):
                 raise
             return
-        if slot not in self._slots:  # the process has forked, or the slot was given up
+        if slot not in inventory.slots:  # the process has forked, or the slot was given up
             connection.disown()
             return
-        with self._lock:
+        with inventory.lock:
             now = self._opened(slot, connection)
-            if begun < self._closed_at:
+            if begun < inventory.closed_at:
                 connection.expires_at = 0.0  # close() was called meanwhile
-            kept = self.hand_on(slot, now)
+            kept = inventory.hand_on(slot, now)
         if not kept:
-            self.hang_up(slot)
-        self.start_keeper()
+            self._closer.hang_up(slot)
+        self._watcher.start_keeper()
         self.open_for_waiters()
 
-    def _opened(self, slot: Slot, connection) -> float:
-        """Lock held."""
+    def _opened(self, slot: Slot, connection: PhysicalConnection) -> float:
+        """Returns the time. The last assignment is the step. Lock held."""
+        inventory = self._inventory
         now = time.monotonic()
         connection.slot = slot
         connection.expires_at = float("inf")
-        if self.max_age:
-            connection.expires_at = now + self.max_age * random.uniform(0.9, 1)  # noqa: S311
-        connection.idle_since = self._alive_at = now
+        if inventory.limits.max_age:
+            age = inventory.limits.max_age * random.uniform(0.9, 1)  # noqa: S311 - spreads the ends
+            connection.expires_at = now + age
+        connection.idle_since = inventory.alive_at = now
         connection.clean = True
-        self._refusals, self._connect_at, self._last_error = 0, 0.0, None
+        self.refusals, self._connect_at, self.last_error = 0, 0.0, None
         self.created += 1
-        self.peak = max(self.peak, len(self._slots))
+        self.peak = max(self.peak, len(inventory.slots))
         slot.connection, slot.since = connection, now
         slot.state = OPEN
         return now
@@ -144,24 +185,21 @@ class Opening:
         would not come up sooner. The pauses differ from process to process, or all would come back
         at the same time.
         """
+        inventory = self._inventory
         self.connect_errors += 1
-        self._last_error = error
-        with self._lock:
-            self._slots.discard(slot)
+        self.last_error = error
+        with inventory.lock:
+            inventory.slots.discard(slot)
             if isinstance(error, Exception) and not self._is_refusal(error):
-                waiter = next((w for w, spec in self._waiters.items() if spec is slot.spec), None)
+                waiters = inventory.waiters
+                waiter = next((w for w, spec in waiters.items() if spec is slot.spec), None)
                 if waiter is not None and not waiter.served:
-                    self._waiters.pop(waiter)
+                    waiters.pop(waiter)
                     waiter.error = error
                     waiter.wake()
             else:
-                pause = min(FIRST_PAUSE * 2**self._refusals, LONGEST_PAUSE)
-                self._refusals = min(self._refusals + 1, 10)
-                self._connect_at = time.monotonic() + pause * random.uniform(0.5, 1)  # noqa: S311
+                pause = min(FIRST_PAUSE * 2**self.refusals, LONGEST_PAUSE)
+                self.refusals = min(self.refusals + 1, 10)
+                spread = random.uniform(0.5, 1)  # noqa: S311 - no secret
+                self._connect_at = time.monotonic() + pause * spread
         self.open_for_waiters()
-
-    def forget_slot(self, slot: Slot) -> None:
-        """This slot is free: nothing of it is at the server."""
-        with self._lock:
-            self._slots.discard(slot)
-        self._serve()

@@ -1,64 +1,91 @@
-"""Who holds the connections, and who has forgotten one, for the log at 3 a.m.
+"""What the log tells of a pool at 3 a.m.: who holds the connections, and who has forgotten one."""
 
-Costs nothing until something is to be told.
-"""
-
-import linecache
-import os
+import logging
 import time
-from functools import lru_cache
+from collections import Counter
 
-from .concurrency import frame_of, name_of, origin_of
+from .concurrency import Owner, frame_of, name_of, origin_of
+from .places import Place, describe, place
+from .slot import OPEN, Slot
 
-_OWN = (
-    os.path.join(os.path.dirname(__file__), ""),
-    *("/django/db/", "/gevent/", "/pymysql/", "/MySQLdb/", "/threading.py"),
-)
+logger = logging.getLogger("mysql_pool")
 
-
-@lru_cache(maxsize=1024)
-def _is_ours(filename: str) -> bool:
-    return any(part in filename for part in _OWN)
-
-
-def place(frame) -> tuple[str, int, str] | None:
-    """File, line and function of the innermost frame of the project's own code; cheap."""
-    innermost = frame
-    while frame is not None and _is_ours(frame.f_code.co_filename):
-        frame = frame.f_back
-    frame = frame or innermost
-    return frame and (frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
+# How often the log tells of timeouts: a full pool times out many waiters at the same time.
+TELL_TIMEOUTS_EVERY = 1  # seconds
+# How often the log tells of connections that were not given back: code that forgets one does it
+# with every call.
+TELL_LEAKS_EVERY = 60  # seconds
 
 
-def _describe(where: tuple[str, int, str]) -> str:
-    """A ``place`` and its line of code, for people."""
-    filename, number, name = where
-    return f"{filename}:{number} in {name}: {linecache.getline(filename, number).strip()}"
-
-
-def describe_holders(held: list[tuple], at_most: int = 5) -> str:
-    """The longest holders of connections and where in the project's code each is now.
-
-    ``held`` has ``(owner, since)`` for each.
-    """
+def describe_holders(slots: list[Slot], at_most: int = 5) -> str:
+    """The longest holders of connections, and where in the project's code each is now."""
+    held = [(slot.since, slot.owner) for slot in slots if slot.state is OPEN and slot.in_use]
     if not held:
         return "Nobody holds a connection."
     now = time.monotonic()
-    holders = sorted(held, key=lambda holder: holder[1])
-    lines = [f"The {min(len(holders), at_most)} that hold a connection longest:"]
-    for owner, since in holders[:at_most]:
-        where = place(frame_of(owner))
-        told = _describe(where) if where else "running now (the one that writes this)"
+    longest = sorted(held, key=lambda one: one[0])[:at_most]
+    lines = [f"The {len(longest)} that hold a connection longest:"]
+    for since, owner in longest:
+        where = place(frame_of(owner)) if owner is not None else None
+        told = describe(where) if where else "running now (the one that writes this)"
         lines.append(f"  {now - since:8.3f} s  {told}")
     return "\n".join(lines)
 
 
-def describe_leak(owner, where: tuple[str, int, str] | None) -> str:
+def describe_leak(owner: Owner | None, where: Place | None) -> str:
     """What is known of a connection that ``owner`` never gave back; ``where`` it took it."""
     if owner is None:
         return "interrupted on its way back"
     if where is not None:
-        return f"taken at {_describe(where)}"
+        return f"taken at {describe(where)}"
     started = place(origin_of(owner))
     name = name_of(owner)
-    return f"by {name}, started at {_describe(started)}" if started else f"by {name}"
+    return f"by {name}, started at {describe(started)}" if started else f"by {name}"
+
+
+class TimeoutLog:
+    """Tells of checkouts that timed out: once for all that time out together."""
+
+    def __init__(self) -> None:
+        self._told_at = float("-inf")
+        self._untold = 0
+
+    def tell(self, message: str, slots: list[Slot]) -> None:
+        """Log the message and the holders of ``slots``, or only count it if that was just done."""
+        now = time.monotonic()
+        if now - self._told_at < TELL_TIMEOUTS_EVERY:
+            self._untold += 1
+            return
+        others, self._untold, self._told_at = self._untold, 0, now
+        if others:
+            message += f" ({others} more like this since the last time)"
+        logger.warning("%s.\n%s", message, describe_holders(slots))
+
+
+class LeakLog:
+    """Tells of connections that were not given back, all of a minute together."""
+
+    def __init__(self, name: str):
+        self._name = name
+        self._told_at = float("-inf")
+        self._untold: Counter[str] = Counter()
+        self.has_seen_any = False
+        """From the first leak on it is noted where connections are taken."""
+
+    def note(self, slot: Slot) -> None:
+        """This connection was lost by its owner."""
+        self._untold[describe_leak(slot.owner, slot.where)] += 1
+        self.has_seen_any = True
+
+    def tell(self, now: float) -> None:
+        """Log what was noted, unless that was done within the last minute."""
+        if not self._untold or now - self._told_at < TELL_LEAKS_EVERY:
+            return
+        untold, self._untold, self._told_at = self._untold, Counter(), now
+        logger.warning(
+            "%s: %d greenlets or threads ended and kept their connections. Wrap code that runs "
+            "outside a request in mysql_pool.close_connection. (Said once a minute.)\n%s",
+            self._name,
+            untold.total(),
+            "\n".join(f"  {count} x {told}" for told, count in untold.most_common(5)),
+        )

@@ -10,12 +10,17 @@ has to be guessed. Switching it off travels with the first statement, and switch
 the COMMIT.
 """
 
+import re
 import weakref
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
 
 from . import answers
 from .cursor import SessionCursor
 from .drivers.base import autocommit_as
-from .drivers.contract import Driver, PhysicalConnection
+from .drivers.contract import Driver, DriverCursor, PhysicalConnection
+from .holder import Holder, Spec
+from .pool import Pool
 from .rules import ANY, INSERTED, Effect, effect_of
 
 NOTHING = Effect()
@@ -41,6 +46,8 @@ OF_THE_STATEMENT_BEFORE = {
 class Session:
     """The session of one wrapper, i.e. of one thread or greenlet and one alias.
 
+    Keeps `holder.Holder`, so that a pool can lend to it.
+
     Args:
         per_request: keep the connection from the first statement until ``release()``.
         set_up: statements for each new physical connection.
@@ -52,29 +59,29 @@ class Session:
 
     def __init__(
         self,
-        pool,
-        spec,
+        pool: Pool,
+        spec: Spec,
         driver: Driver,
         *,
         per_request: bool,
-        set_up=(),
-        when_set_up=None,
-        renew=None,
-        pin_on=None,
-        cursor_class=None,
+        set_up: Sequence[str] = (),
+        when_set_up: Callable[[], object] | None = None,
+        renew: Callable[[], bool] | None = None,
+        pin_on: re.Pattern[str] | None = None,
+        cursor_class: type[DriverCursor] | None = None,
         inline: bool = False,
     ):
         self.pool, self.spec = pool, spec
         self.driver = driver
         self.inline = inline
-        self.reference = weakref.ref(self)
-        self.cursor_class = cursor_class or driver.Cursor
+        self.reference: weakref.ref[Holder] = weakref.ref(self)
+        self.cursor_class: type[DriverCursor] = cursor_class or driver.Cursor
         self._per_request = per_request
         self._set_up, self._when_set_up = set_up, when_set_up
         self._renew = renew
         self._pin_on = pin_on
         self.held: PhysicalConnection | None = None
-        """The connection; the pool writes it too."""
+        """The connection; the pool writes it, too."""
         self.pinned: str | None = None
         self._can_be_reset = True
         self._handed_out = False
@@ -90,26 +97,33 @@ class Session:
         self._running = 0
         self._ran = -1
         """The most that a statement has done since the connection was taken, of ``Effect.does``."""
-        self._lost: Exception | None = None
+        self._lost: str | None = None
+        """What happened to the connection in a transaction that is still open for the program."""
         self._closed = False
 
     # -- the physical connection -----------------------------------------------------------
 
-    def take(self) -> PhysicalConnection:
-        """The physical connection, checked out of the pool if the session has none."""
-        if self.held is None:
-            if self._lost is not None:
-                raise type(self._lost)(*self._lost.args)
+    def checkout(self) -> PhysicalConnection:
+        """The physical connection, checked out of the pool if the session has none.
+
+        Raises the driver's errors, of which the pool's `PoolError` are subclasses.
+        """
+        connection = self.held
+        if connection is None:
+            self._raise_if_lost()
             if self._closed:
                 raise self.driver.InterfaceError(0, "This session was closed.")
-            self._check_out()
+            connection = self._checkout_of_pool()
             self._told_autocommit, self._ran = None, -1
-        connection = self.held
         if connection.fresh:
             self._prepare(connection)
         return connection
 
-    def _check_out(self):
+    def _raise_if_lost(self) -> None:
+        if self._lost is not None:
+            raise self.driver.OperationalError(2013, self._lost)
+
+    def _checkout_of_pool(self) -> PhysicalConnection:
         try:
             self.pool.checkout(self, self.spec)
         except self.driver.Error as error:
@@ -117,8 +131,11 @@ class Session:
             if not answers.is_denial(error) or self._renew is None or not self._renew():
                 raise
             self.pool.checkout(self, self.spec)
+        connection = self.held
+        assert connection is not None
+        return connection
 
-    def _prepare(self, connection):
+    def _prepare(self, connection: PhysicalConnection) -> None:
         """Session set-up: once for each physical connection, and again after a reset."""
         self._setting_up += 1
         try:
@@ -131,11 +148,12 @@ class Session:
             connection.session_changed()
         except BaseException:
             self._setting_up -= 1
-            self._give_back("set-up failed")
+            self._release("set-up failed")
             raise
         self._setting_up -= 1
 
-    def _give_back(self, reason: str | None = None):
+    def _release(self, reason: str | None = None) -> None:
+        """Give the connection back as it is; with a ``reason`` the pool closes it."""
         connection = self.held
         if connection is None:
             return
@@ -145,7 +163,9 @@ class Session:
         self.held = None
         self.pool.release(connection, self.reference, reason)
 
-    def statement_begins(self, sql, formatted: bool = False) -> tuple[PhysicalConnection, Effect]:
+    def statement_begins(
+        self, sql: object, formatted: bool = False
+    ) -> tuple[PhysicalConnection, Effect]:
         """Get ready to run ``sql``; returns the connection to run it on and its effect.
 
         ``formatted``: arguments will be put in place of ``%s``. ``statement_ends`` or
@@ -155,8 +175,8 @@ class Session:
             sql = bytes(sql).decode("latin-1") if isinstance(sql, (bytes, bytearray)) else str(sql)
         effect = effect_of(sql, self._pin_on, formatted)
         if effect.needs_previous is not None and not self._knows(effect.needs_previous):
-            self._refuse_previous()
-        connection = self.take()
+            self._raise_asks_back()
+        connection = self.checkout()
         self._lead(connection)
         self._running += 1
         if effect.pins and not self._setting_up:
@@ -164,7 +184,7 @@ class Session:
             self.pin(effect.pins, effect.can_be_reset)
         return connection, effect
 
-    def _lead(self, connection):
+    def _lead(self, connection: PhysicalConnection) -> None:
         if self._setting_up:
             connection.lead = True
         elif self._told_autocommit is not connection:
@@ -174,7 +194,7 @@ class Session:
         """Whether a statement of this kind has run on the connection since it was taken."""
         return self.held is not None and self._ran >= kind
 
-    def _refuse_previous(self):
+    def _raise_asks_back(self) -> NoReturn:
         raise self.driver.OperationalError(
             "mysql_pool: this asks for the result of the statement before it (LAST_INSERT_ID(), "
             "FOUND_ROWS(), ROW_COUNT(), SHOW WARNINGS, insert_id()), which ran on a connection "
@@ -182,11 +202,11 @@ class Session:
             "mysql_pool.pinned(), or use cursor.lastrowid or cursor.rowcount."
         )
 
-    def statement_ends(self, connection: PhysicalConnection, effect: Effect = NOTHING):
-        """Keep the connection or give it back, whatever the statement and the mode ask for."""
+    def statement_ends(self, connection: PhysicalConnection, effect: Effect = NOTHING) -> None:
+        """Keep the connection or release it, as the statement and the mode ask for."""
         self._running -= 1
         if self._autocommit and not effect.pins and self._is_free() and connection.is_at_rest():
-            self._give_back()
+            self._release()
             return
         owed = self._note_autocommit(connection)
         changed = connection.session_changed()
@@ -202,9 +222,9 @@ class Session:
             elif owed and self.pinned is None and not connection.autocommit_is_on():
                 # It could not be switched on before the statement, which waits for it.
                 self._end_on_server(connection, autocommit_as(True))
-            self._settle()
+            self._release_if_free()
 
-    def _note_autocommit(self, connection) -> bool:
+    def _note_autocommit(self, connection: PhysicalConnection) -> bool:
         """Whether the server has still to be told; what the program told it by itself stays."""
         # A statement that was never sent leaves nothing behind.
         owed, connection.lead = connection.lead is not None, None
@@ -212,17 +232,19 @@ class Session:
             self._told_autocommit = connection
         return owed
 
-    def _settle(self):
-        """Give the connection back unless something keeps it."""
+    def _release_if_free(self) -> None:
+        """Release the connection unless something keeps it."""
         if self._is_free():
-            self._give_back()
+            self._release()
 
     def _is_free(self) -> bool:
         return not (
             self.pinned or self._per_request or self._by_hand or self._setting_up or self._running
         )
 
-    def statement_failed(self, connection, error, effect: Effect = NOTHING):
+    def statement_failed(
+        self, connection: PhysicalConnection, error: BaseException, effect: Effect = NOTHING
+    ) -> None:
         """After any exception in a statement, also one that came from outside (GreenletExit)."""
         self._running = max(self._running - 1, 0)
         if self.held is not connection:
@@ -244,40 +266,39 @@ class Session:
             if self._autocommit:
                 if self.pinned is None and not connection.autocommit_is_on():
                     self._end_on_server(connection, "ROLLBACK")
-                self._settle()
+                self._release_if_free()
             return
         if not self._autocommit or self.pinned or self._by_hand:
             # Going on with another connection would run the rest outside of the transaction, or
             # without the lock, that the code relies on.
-            self._lost = self.driver.OperationalError(
-                2013,
+            self._lost = (
                 "Lost connection to MySQL server in a transaction or in a session with state "
-                f"({self.pinned or 'transaction'}); nothing more can be done in it.",
+                f"({self.pinned or 'transaction'}); nothing more can be done in it."
             )
-        self._give_back("interrupted" if not isinstance(error, Exception) else "lost")
+        self._release("interrupted" if not isinstance(error, Exception) else "lost")
         self._forget_pins()
 
-    def _forget_pins(self):
+    def _forget_pins(self) -> None:
         self.pinned, self._can_be_reset, self._handed_out = None, True, False
 
     # -- pinning ---------------------------------------------------------------------------
 
-    def pin(self, reason: str, can_be_reset: bool = True):
+    def pin(self, reason: str, can_be_reset: bool = True) -> None:
         """Keep the connection until the request ends; ``reason`` is counted."""
         if not can_be_reset:
             self._can_be_reset = False
         if self.pinned is None:
             self.pinned = reason
-            self.pool.pinned_by[reason] += 1
+            self.pool.note_pin(reason)
 
-    def hold(self):
-        """Keep the connection, once there is one, until ``let_go()``; can be nested."""
+    def pin_by_hand(self) -> None:
+        """Keep the connection, once there is one, until ``unpin_by_hand()``; can be nested."""
         if not self._by_hand:
             self._pinned_before = self.pinned is not None
         self._by_hand += 1
 
-    def let_go(self):
-        """Undo one ``hold()``; the last one gives the connection back, reset."""
+    def unpin_by_hand(self) -> None:
+        """Undo one ``pin_by_hand()``; the last one releases the connection, which is reset."""
         self._by_hand -= 1
         if self._by_hand:
             return
@@ -288,11 +309,12 @@ class Session:
         elif self._autocommit:
             self._lost = None
 
-    def release(self):
+    def release(self) -> None:
         """The end of the request: give the connection back as clean as it was.
 
         An open transaction is rolled back. A changed session is reset at the server, or the
-        connection is closed where that cannot be done. What ``hold()`` keeps is kept.
+        connection is closed where that cannot be done. Between ``pin_by_hand()`` and
+        ``unpin_by_hand()`` this does nothing.
         """
         if self._by_hand:
             return
@@ -317,27 +339,27 @@ class Session:
         except self.driver.Error:
             reason = "lost"
         except BaseException:
-            self._give_back("interrupted")
+            self._release("interrupted")
             self._forget_pins()
             raise
         # In this order: with its pins forgotten, a changed session would be taken for a clean one.
-        self._give_back(reason)
+        self._release(reason)
         self._forget_pins()
 
     # -- the DB-API connection that Django sees --------------------------------------------
 
-    def cursor(self, cursorclass=None):
+    def cursor(self, cursorclass: type[DriverCursor] | None = None) -> SessionCursor:
         """A cursor that takes the connection for each of its statements."""
         return SessionCursor(self, cursorclass)
 
-    def autocommit(self, enabled: bool):
+    def autocommit(self, enabled: bool) -> None:
         """Whether each statement from now on is a transaction of its own.
 
         True commits what is open, and raises when that fails; then nothing has changed. Otherwise
         the server learns it with the next statement.
         """
-        if enabled and self._lost is not None:
-            raise type(self._lost)(*self._lost.args)
+        if enabled:
+            self._raise_if_lost()
         connection = self.held
         if (
             enabled
@@ -353,7 +375,7 @@ class Session:
             self.held.run(autocommit_as(self._autocommit))
             self._told_autocommit = self.held
         if self._autocommit:
-            self._settle()
+            self._release_if_free()
 
     def get_autocommit(self) -> bool:
         """What the server has, or will have for the next statement."""
@@ -361,20 +383,19 @@ class Session:
             return self._autocommit
         return self.held.autocommit_is_on()
 
-    def commit(self):
+    def commit(self) -> None:
         """COMMIT, if anything was sent since the transaction began."""
         self._end_transaction("COMMIT")
 
-    def rollback(self):
+    def rollback(self) -> None:
         """ROLLBACK; after a lost connection the server has done that already."""
         if self._lost is not None:
             self._lost = None
             return
         self._end_transaction("ROLLBACK")
 
-    def _end_transaction(self, sql: str):
-        if self._lost is not None:
-            raise type(self._lost)(*self._lost.args)
+    def _end_transaction(self, sql: str) -> None:
+        self._raise_if_lost()
         connection = self.held
         if connection is None:
             return
@@ -386,9 +407,9 @@ class Session:
             self._lost = None  # the transaction is over, and the caller knows how
             raise
         self._running -= 1
-        self._settle()
+        self._release_if_free()
 
-    def _end_on_server(self, connection, sql: str):
+    def _end_on_server(self, connection: PhysicalConnection, sql: str) -> None:
         """``sql`` is COMMIT, ROLLBACK, or what switches autocommit on."""
         on = connection.autocommit_is_on()
         if self.pinned:
@@ -405,9 +426,9 @@ class Session:
         if connection.autocommit_is_on() != self._autocommit:
             self._told_autocommit = None
 
-    def ping(self, reconnect=False):
+    def ping(self, reconnect: bool = False) -> None:
         """Ask the server; raises the driver's error when it does not answer."""
-        connection = self.take()
+        connection = self.checkout()
         self._running += 1
         try:
             connection.check_alive()
@@ -416,56 +437,55 @@ class Session:
             raise
         self.statement_ends(connection)
 
-    def settle(self):
-        """Give the connection back, now that it is known that there is one."""
+    def release_between_transactions(self) -> None:
+        """Release the connection unless a transaction is open or something else keeps it."""
         if self._autocommit:
-            self._settle()
+            self._release_if_free()
 
-    def close(self):
-        """Release for the last time: what comes after raises ``InterfaceError``."""
+    def close(self) -> None:
+        """Release for the last time; any use afterwards raises ``InterfaceError``."""
         self._closed = True
         self._by_hand = 0
         self.release()
 
-    def __getattr__(self, name):
-        # Whatever else a caller wants of the driver's connection (thread_id(), escape(), …): it
-        # gets the physical one, which then stays with it.
+    def __getattr__(self, name: str) -> Any:
+        # Other attributes are those of the driver's connection (thread_id(), escape(), …). A caller
+        # that has one of them has the connection, so it stays with this session.
         if name.startswith("__"):
             raise AttributeError(name)
         kind = OF_THE_STATEMENT_BEFORE.get(name)
         if kind is not None and not self._knows(kind):
-            self._refuse_previous()
-        connection = self.take()
+            self._raise_asks_back()
+        connection = self.checkout()
         try:
             value = getattr(connection, name)
         except AttributeError:
-            self.settle()
+            self.release_between_transactions()
             raise
         if name in HARMLESS:
-            self.settle()
+            self.release_between_transactions()
         elif kind is None:
             self._lead(connection)  # it may well be a query
-            # It may be told anything from here on, and keep it.
+            # The program may change the session through it, which no rule sees.
             self._handed_out = True
             self.pin(DRIVER_CONNECTION, can_be_reset=False)
         return value
 
-    def begin_set_up(self):
-        """What runs from here on belongs to the set-up of the connection, and changes nobody's."""
+    def begin_set_up(self) -> None:
+        """Statements from here on belong to the set-up of the connection, and pin nothing."""
         self._setting_up += 1
 
-    def end_set_up(self):
+    def end_set_up(self) -> None:
         """Undo ``begin_set_up()``."""
         self._setting_up -= 1
-        # Who was told meanwhile and ran no statement has nothing to do with connections.
+        # The receivers were told once meanwhile. If that has checked out no connection, it counts
+        # for the first one that will be.
         self._tell_of_new = self.held is not None
-        self.settle()
+        self.release_between_transactions()
 
-    def forget_after_fork(self):
+    def forget_after_fork(self) -> None:
         """In the child of a fork: the connection is the parent's."""
         if self.held is not None and (not self._autocommit or self.pinned):
-            self._lost = self.driver.OperationalError(
-                2013, "This process was forked in a transaction; the connection is the parent's."
-            )
+            self._lost = "This process was forked in a transaction; the connection is the parent's."
         self.held = None
         self._forget_pins()

@@ -1,6 +1,9 @@
 """One place in a pool's queue. Knows nothing of the pool, nor of the others that wait."""
 
-from .concurrency import NativeSignal, Signal, current
+from .concurrency import NativeSignal, Owner, Signal, current
+from .holder import Holder
+from .places import Place
+from .slot import Slot
 
 
 class Waiter:
@@ -12,11 +15,12 @@ class Waiter:
 
     __slots__ = ("_signal", "deadline", "error", "granted", "holder", "owner", "place")
 
-    def __init__(self, holder, deadline: float, place):
-        self.holder, self.owner, self.place = holder, current(), place
+    def __init__(self, holder: Holder, deadline: float, place: Place | None):
+        self.holder, self.place = holder, place
+        self.owner: Owner = current()
         self.deadline = deadline
         self.error: Exception | None = None
-        self.granted = None
+        self.granted: Slot | None = None
         """A slot for a connection that the waiter opens itself."""
         # A native thread beside gevent's is woken by another thread; it blocks nobody but itself.
         self._signal = NativeSignal() if holder.inline else Signal()
@@ -32,8 +36,9 @@ class Waiter:
         return self._signal.keeps_time
 
     def wake(self) -> None:
-        """Once: whatever is handed over is in its place already."""
+        """Wake it up, once. What is handed over has to be in its place before."""
         self._signal.set()
 
     def wait(self, seconds: float) -> None:
+        """Until ``wake`` is called; at most ``seconds``, if it keeps its time by itself."""
         self._signal.wait(seconds)

@@ -86,11 +86,10 @@ def clean_state(server, seen, use):
     use(using="other")
     yield
     connections.close_all()
-    for alias in connections:
-        if hasattr(connections._connections, alias):
-            del connections[alias]
+    for wrapper in connections.all(initialized_only=True):
+        del connections[wrapper.alias]
     close_pool()
-    registry._pools.clear()
+    registry.forget_pools()
     eventually(lambda: seen.connections() == 0)
 
 

@@ -142,7 +142,7 @@ def test_a_timeout_in_the_queue_loses_no_slot(use):
     assert now["open"] <= 2
 
 
-def test_more_than_max_waiting_are_refused_at_once(use):
+def test_more_than_max_waiting_are_rejected_at_once(use):
     use(MAX_CONNS=1, MAX_WAITING=3, POOL_TIMEOUT=30)
     with transaction.atomic():
         run("SELECT 1")
@@ -215,7 +215,7 @@ def test_a_greenlet_that_ends_with_its_connection_does_not_keep_the_slot(use, ca
 def test_after_the_first_leak_the_log_tells_where_connections_were_taken(use, caplog, monkeypatch):
     import gevent
 
-    monkeypatch.setattr("mysql_pool.watching.TELL_EVERY", 0)
+    monkeypatch.setattr("mysql_pool.reports.TELL_LEAKS_EVERY", 0)
     use(MAX_CONNS=1, POOL_TIMEOUT=5)
 
     def forgetful():
@@ -252,7 +252,7 @@ def test_code_that_forgets_with_every_call_does_not_fill_the_log(use, caplog, mo
     forget(1)
     assert len(told()) == 1
     assert "default: 1 greenlets" in told()[0]
-    monkeypatch.setattr("mysql_pool.watching.TELL_EVERY", 0)  # the minute has passed
+    monkeypatch.setattr("mysql_pool.reports.TELL_LEAKS_EVERY", 0)  # the minute has passed
     run("SELECT 1")  # an empty pool is not looked after
     eventually(lambda: len(told()) == 2)
     assert "default: 4 greenlets" in told()[1]

@@ -1,8 +1,16 @@
-"""The two drivers behind one small interface, `contract`; nothing here knows Django or the pool."""
+"""The two drivers behind one interface, `contract`. Nothing here knows Django or the pool."""
 
 import socket
 import sys
 from importlib import import_module
+from typing import TYPE_CHECKING
+
+from .contract import Driver
+
+if TYPE_CHECKING:  # that they keep the contract; only the one that is used is imported
+    from . import mysqlclient_driver, pymysql_driver
+
+    _kept: list[Driver] = [mysqlclient_driver, pymysql_driver]
 
 NAMES = ("pymysql", "mysqlclient")
 # A server that has acknowledged nothing for so long is gone: its host died, or another took over.
@@ -10,8 +18,8 @@ NAMES = ("pymysql", "mysqlclient")
 UNREACHABLE = 100  # seconds
 
 
-def load(name: str):
-    """Make ``import MySQLdb`` (which Django's backend does) mean driver ``name``; return its room.
+def load(name: str) -> Driver:
+    """Make ``import MySQLdb``, which Django's backend does, mean this driver; return its module.
 
     Raises ``RuntimeError`` when another driver already took that name, ``ValueError`` for an
     unknown name, ``ImportError`` when the driver is not installed.
@@ -25,7 +33,7 @@ def load(name: str):
             "Django's MySQL backend binds one driver per process: use the same DRIVER for every "
             "alias, and do not call pymysql.install_as_MySQLdb() yourself."
         )
-    driver = import_module(f".{name}_driver", __name__)
+    driver: Driver = import_module(f".{name}_driver", __name__)
     driver.install()
     return driver
 
