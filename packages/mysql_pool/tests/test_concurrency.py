@@ -31,7 +31,7 @@ def shape(module, path):
 
 def test_greenlets_and_threads_have_the_same_functions():
     # In a process of its own: `greenlets` needs what gevent has patched.
-    program = f"""
+    program = """
 from gevent import monkey; monkey.patch_all()
 from mysql_pool.concurrency import greenlets
 from packages.mysql_pool.tests.test_concurrency import NAMES, shape
