@@ -47,7 +47,7 @@ conformance-core: .venv/conformance  ## The modules of it where a backend goes w
 copies: $(READY)  ## Write the copies of packages/ and ansible/ that the template carries
 	$(PY) -m packages.copies
 
-lint: $(READY)  ## Copies, ruff, formatting, types, who imports whom, spelling (5 to 15 seconds)
+lint: $(READY)  ## Copies, ruff, formatting, types, who imports whom, spelling (5 seconds)
 	$(PY) -m packages.copies --check
 	$(PY) -m ruff check $(RUFF) .
 	$(PY) -m ruff format --check $(RUFF) .
