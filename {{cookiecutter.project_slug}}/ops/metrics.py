@@ -28,7 +28,7 @@ COUNTERS = (
     ("mysql_pool_wait_seconds", "wait_seconds", "Seconds spent waiting for a connection."),
     ("mysql_pool_held_seconds", "held_seconds", "Seconds for which connections were held."),
     ("mysql_pool_timeouts", "timeouts", "Requests that got no connection in time."),
-    ("mysql_pool_rejected", "rejected", "Requests refused because too many waited already."),
+    ("mysql_pool_rejected", "rejected", "Requests rejected because too many waited already."),
     ("mysql_pool_created", "created", "Connections opened."),
     ("mysql_pool_connect_errors", "connect_errors", "Connections the server did not give."),
 )

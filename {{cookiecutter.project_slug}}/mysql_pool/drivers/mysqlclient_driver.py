@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import MySQLdb
 from MySQLdb.constants import CR
-from MySQLdb.cursors import Cursor as DriverCursor
 from MySQLdb.cursors import SSCursor
 
 from .. import answers
@@ -22,9 +21,10 @@ from ..concurrency import in_background, in_foreign_thread, in_thread, patched
 from .base import ANONYMOUS, UNKNOWN_VARIABLE, BaseConnection, autocommit_as, identity_of
 
 if TYPE_CHECKING:
-    from .mysqlclient_types import DriverConnection
+    from .mysqlclient_types import DriverConnection, DriverCursor
 else:
     from MySQLdb.connections import Connection as DriverConnection
+    from MySQLdb.cursors import Cursor as DriverCursor
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -34,7 +34,6 @@ Error = MySQLdb.Error
 InterfaceError = MySQLdb.InterfaceError
 OperationalError = MySQLdb.OperationalError
 ProgrammingError = MySQLdb.ProgrammingError
-Cursor = DriverCursor
 UNBUFFERED_CURSOR = SSCursor
 COOPERATIVE = patched("socket")
 # What is longer may not fit into the socket at once, and the C library would wait until it does.
@@ -69,6 +68,16 @@ def connect(parameters: dict[str, Any]) -> "Connection":
         # all of the process until then.
         connection.wait_in_the_hub(parameters.get("read_timeout"))
     return connection
+
+
+class Cursor(DriverCursor):
+    """mysqlclient's own cursor, which may be closed when its connection has gone."""
+
+    def close(self) -> None:
+        """Forget the rows. mysqlclient does not if there is no connection: they stayed readable."""
+        if self.connection is None:
+            self._discard()
+        super().close()
 
 
 class Rows:

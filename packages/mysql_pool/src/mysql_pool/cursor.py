@@ -145,7 +145,8 @@ class SessionCursor:
             )
 
     def __iter__(self) -> Iterator[Any]:
-        self._check_that_rows_are_there()
+        if self._reading is not None:
+            self._check_that_rows_are_there()
         return iter(self._cursor)
 
     def __enter__(self) -> SessionCursor:

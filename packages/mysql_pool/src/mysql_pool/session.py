@@ -110,7 +110,8 @@ class Session:
         """
         connection = self.held
         if connection is None:
-            self._raise_if_lost()
+            if self._lost is not None:
+                self._raise_lost()
             if self._closed:
                 raise self.driver.InterfaceError(0, "This session was closed.")
             connection = self._checkout_of_pool()
@@ -119,9 +120,8 @@ class Session:
             self._prepare(connection)
         return connection
 
-    def _raise_if_lost(self) -> None:
-        if self._lost is not None:
-            raise self.driver.OperationalError(2013, self._lost)
+    def _raise_lost(self) -> NoReturn:
+        raise self.driver.OperationalError(2013, self._lost)
 
     def _checkout_of_pool(self) -> PhysicalConnection:
         try:
@@ -358,8 +358,8 @@ class Session:
         True commits what is open, and raises when that fails; then nothing has changed. Otherwise
         the server learns it with the next statement.
         """
-        if enabled:
-            self._raise_if_lost()
+        if enabled and self._lost is not None:
+            self._raise_lost()
         connection = self.held
         if (
             enabled
@@ -395,7 +395,8 @@ class Session:
         self._end_transaction("ROLLBACK")
 
     def _end_transaction(self, sql: str) -> None:
-        self._raise_if_lost()
+        if self._lost is not None:
+            self._raise_lost()
         connection = self.held
         if connection is None:
             return

@@ -20,7 +20,7 @@ from packages.mysql_pool.tests.behaviour.scene import (
     run,
 )
 
-# `make test-quick` leaves these out: ../test_pool_alone.py has much of it without a server.
+# `make test-quick` leaves these out: the tests beside this folder have much of it without a server.
 collect_ignore = (
     ["test_slots.py", "test_servers.py", "test_reset.py"] if "POOL_QUICK" in os.environ else []
 )

@@ -4,7 +4,13 @@ import pytest
 from django.db import OperationalError, connection, transaction
 
 from mysql_pool import pinned, stats
-from packages.mysql_pool.tests.behaviour.scene import RELEASE, end_request, in_transaction_mode, run
+from packages.mysql_pool.tests.behaviour.scene import (
+    DRIVER,
+    RELEASE,
+    end_request,
+    in_transaction_mode,
+    run,
+)
 
 # what a request does; how the next one would see it; what it has to see (None: as a new session)
 LEFTOVERS = {
@@ -172,3 +178,12 @@ def test_init_command_and_sql_mode_hold_after_a_reset_too(use):
     run("SET SESSION lock_wait_timeout = 8, sql_mode = 'PIPES_AS_CONCAT'")
     end_request()
     assert run(look) == ((7, "ANSI_QUOTES"),)
+
+
+@pytest.mark.skipif(DRIVER != "mysqlclient", reason="PyMySQL's closed cursors keep their rows")
+def test_a_closed_cursor_has_no_rows_as_without_the_pool(use):
+    use()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+    with pytest.raises(TypeError):  # mysqlclient's own way to say it
+        cursor.fetchall()

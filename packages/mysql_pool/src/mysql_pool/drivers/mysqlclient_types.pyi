@@ -1,10 +1,17 @@
 """Types of what mysqlclient 2.x has and its stubs leave out or untyped. Never imported: a type
-checker reads it in place of mysqlclient's own class, from which `mysqlclient_driver` inherits.
+checker reads it in place of mysqlclient's own classes, from which `mysqlclient_driver` inherits.
 """
 
 from typing import Any
 
 from MySQLdb.connections import Connection
+from MySQLdb.cursors import Cursor
+
+class DriverCursor(Cursor):
+    """``MySQLdb.cursors.Cursor``."""
+
+    def __init__(self, connection: Any) -> None: ...
+    def _discard(self) -> None: ...
 
 class DriverConnection(Connection):
     """``MySQLdb.connections.Connection``."""
