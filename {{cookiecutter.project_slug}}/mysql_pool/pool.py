@@ -118,7 +118,7 @@ class Pool:
             self.closer.hang_up(slot)
 
     def _place(self) -> Place | None:
-        """Who asks for a connection, to be told when it is not given back."""
+        """Where a connection is asked for, to be logged if it is not given back."""
         return place(sys._getframe()) if self.watcher.leaks.has_seen_any else None
 
     def _wait(self, holder: Holder, spec: Spec, urgent: bool, since: float) -> None:

@@ -4,7 +4,7 @@ output.
 PyMySQL shows with each answer whether the server saw its session change
 (``answers.SESSION_CHANGED``), which finds what no text tells, such as a trigger that sets a
 variable. Both count: the servers miss ``SELECT @w := 2``, ``SELECT ... INTO @w``, ``CREATE
-TEMPORARY TABLE ... SELECT``, locks, and whatever a statement did before it failed. mysqlclient does
+TEMPORARY TABLE ... SELECT``, locks, and what a statement did before it failed. mysqlclient does
 not show the flag; there the rules are all there is.
 
 A rule that matches too much costs a connection held for a little longer; one that matches too
@@ -144,7 +144,7 @@ def _judge(sql: str, extra: re.Pattern[str] | None, formatted: bool) -> Effect:
 
 
 def _statements(reading: list[str]) -> list[list[str]]:
-    """Cut at each ``;``, whatever it belongs to: a compound statement counts as several."""
+    """Cut at each ``;``, also within a compound statement, which counts as several."""
     statements: list[list[str]] = [[]]
     for one in reading:
         if one == ";":

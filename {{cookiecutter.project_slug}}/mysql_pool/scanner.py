@@ -75,7 +75,7 @@ def tokens(sql: str, backslash: bool = True) -> list[str]:
         elif kind == "executable":
             found.append(EXECUTABLE)
         elif kind == "broken":
-            # Whatever follows is inside of it, as far as we can tell.
+            # The rest of the text may be inside of it.
             found.append(UNREADABLE)
             break
         else:  # a quoted identifier, or a single character

@@ -4,7 +4,7 @@ It looks like a DB-API connection and has a physical one only while it needs it:
 for a transaction, or, once its state was changed ("pinned"), until the request ends. Knows the
 pool and the contract of the drivers; knows no Django.
 
-Transactions are those of stock Django: the server's autocommit is off for their time, so whatever
+Transactions are those of stock Django: the server's autocommit is off for their time, so what
 ends one on the server (DDL, CALL, LOCK TABLES, a COMMIT in a text) has begun the next, and nothing
 has to be guessed. Switching it off travels with the first statement, and switching it on again is
 the COMMIT.
@@ -250,7 +250,7 @@ class Session:
         if self.held is not connection:
             return  # taken away by the pool, or given back already
         if connection.busy and self.pinned and answers.is_out_of_sync(error):
-            return  # somebody reads an unbuffered cursor; nothing was sent
+            return  # an unbuffered cursor is being read; nothing was sent
         if answers.is_of_wrong_server(error) and self._can_be_reset:
             connection.expires_at = 0.0
             self.pool.distrust(connection.server)

@@ -1,8 +1,8 @@
-"""Who looks after a pool: for those who wait, and for what was lost on its way.
+"""Two background tasks of a pool, which find what was lost.
 
-One watcher looks while anybody waits, one keeper closes what has been idle or alive too long. What
-they find is what nobody else can see: a greenlet that ended with its connection, a session that was
-dropped, an exception that struck between two steps, a worker that was killed.
+One runs while there are waiters. The other closes connections that were idle or alive for too long.
+Both find connections that no caller gives back any more: of a greenlet that ended with it, of a
+session that was dropped, of an exception that struck between two steps, of a task that was killed.
 """
 
 import logging
@@ -18,7 +18,7 @@ from .slot import CONNECTING, OPEN, Slot
 
 logger = logging.getLogger("mysql_pool")
 
-# How often somebody looks, while anybody waits, for connections that were not given back.
+# How often the pool looks, while there are waiters, for connections that were not given back.
 WATCH_EVERY = 0.5  # seconds
 
 
@@ -49,7 +49,7 @@ class Watcher:
 
     def start_anew(self) -> None:
         """At the start, and in the child of a fork: nobody looks."""
-        # Who does it now, each in a tuple of its own: the same greenlet may begin a second time.
+        # The greenlet or thread of each task. In a tuple, because the same one may begin twice.
         self._watching: tuple[Owner] | None = None
         self._keeping: tuple[Owner] | None = None
         self._reconciled_at = 0.0
@@ -87,7 +87,7 @@ class Watcher:
         finally:
             if self._watching is me:
                 self._watching = None
-                if inventory.waiters:  # somebody came, or this was interrupted
+                if inventory.waiters:  # a waiter came, or this was interrupted
                     self.watch()
 
     def _wake_late(self, now: float) -> None:
@@ -159,8 +159,8 @@ class Watcher:
         self.leaks.tell(now)
 
     def _is_right(self, slot: Slot, now: float) -> bool:
-        """Whether an open slot that is not idle is somebody's; if it was lost, it is handed on, or
-        condemned. Lock held."""
+        """Whether an open slot that is not idle has a holder that lives. A connection that was lost
+        is handed on if it is clean, else condemned: then False. Lock held."""
         holder = None if slot.holder is None else slot.holder()
         if slot.in_use:
             if slot.owner is None or not is_dead(slot.owner):

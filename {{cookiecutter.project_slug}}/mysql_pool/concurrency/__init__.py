@@ -67,7 +67,7 @@ if patched("select"):
 
 # For a few instructions in which no greenlet is switched: the C lock, which no greenlet ever waits
 # for, is 8 times cheaper than gevent's. Reentrant, because a garbage collection in these
-# instructions may run somebody's `finally`, which gives back a connection.
+# instructions may run the `finally` of a generator, which gives back a connection.
 Mutex: Callable[[], threading.RLock] = threading.RLock
 if patched():
     Mutex = sys.modules["gevent.monkey"].get_original("_thread", "RLock")

@@ -127,7 +127,7 @@ def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return function(*args, **kwargs)
     if _threads is None:
         _threads = ThreadPool(10)
-    # An exception that is raised in there is also printed, whoever catches it here.
+    # gevent prints an exception that is raised in there, also if it is caught here.
     quiet = wrap_errors((Exception,), function)
     result: T | Exception = _threads.apply(quiet, args, kwargs)
     if isinstance(result, Exception):

@@ -303,7 +303,7 @@ class Connection(BaseConnection, DriverConnection):
         Never several statements in one text: a KILL QUERY between two of them makes the server
         leave the second without an answer, which the client waits for without end.
         """
-        # Whatever the flags say: with autocommit off for all, MySQL 9.7 says "on".
+        # Also if the flags say that it is on: MySQL 9.7 says so with autocommit off for all.
         for text in (autocommit_as(True), *statements):
             self.run(text)
         version = self.get_server_info()

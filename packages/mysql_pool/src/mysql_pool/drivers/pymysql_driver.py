@@ -157,7 +157,7 @@ class Connection(BaseConnection, DriverConnection):
 
     @property
     def busy(self) -> bool:
-        """See the contract; an unbuffered result is read to its end by somebody else."""
+        """See the contract. While an unbuffered result has unread rows, its cursor reads them."""
         return self._in_statement or (self._result is not None and self._result.unbuffered_active)
 
     def query(self, sql: str | bytes, unbuffered: bool = False) -> Any:
@@ -281,7 +281,7 @@ class Connection(BaseConnection, DriverConnection):
         """Sends all at once; raises the first error."""
         all_of_it = [
             *([answers.TRACK] if self.tracks else []),
-            # Whatever the flags say: with autocommit off for all, MySQL 9.7 says "on".
+            # Also if the flags say that it is on: MySQL 9.7 says so with autocommit off for all.
             autocommit_as(True),
             *statements,
         ]
@@ -375,7 +375,7 @@ class Connection(BaseConnection, DriverConnection):
 
     def _force_close(self) -> None:
         # PyMySQL comes here by itself when a read fails or is interrupted (GreenletExit, Timeout).
-        # The server does not know yet, so somebody has to keep an eye on the socket.
+        # The server does not know yet, so the socket is kept: its end shows when the server closes.
         if self._sock is not None and self._dropped is None:
             with contextlib.suppress(OSError, ValueError):
                 self._dropped = socket.socket(fileno=os.dup(self._sock.fileno()))
