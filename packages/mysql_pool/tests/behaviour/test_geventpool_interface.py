@@ -158,7 +158,7 @@ def test_get_waits_for_what_is_put_and_wrappers_share_the_bound(use):
     use(MAX_CONNS=1)
     pool = connection.pool
     one = pool.get()
-    waiting = gevent.spawn(run, "SELECT 1")
+    waiting = gevent.spawn(close_connection(run), "SELECT 1")
     eventually(lambda: stats()["default"]["waiting"] == 1)
     pool.put(one)
     assert waiting.get(timeout=5) == ((1,),)
@@ -174,7 +174,7 @@ def test_get_of_a_full_pool_is_an_error_after_the_timeout(use):
         pool.get()
     assert time.monotonic() - begun < 2
     with pytest.raises(OperationalError):
-        gevent.spawn(run, "SELECT 1").get()
+        gevent.spawn(close_connection(run), "SELECT 1").get()
     pool.put(one)
 
 
