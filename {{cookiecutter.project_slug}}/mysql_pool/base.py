@@ -278,7 +278,7 @@ class DatabaseWrapper(mysql.DatabaseWrapper):
     def _make_pool(self) -> Pool:
         return Pool(
             name=self.alias,
-            kill=lambda connection, thread_id: connection.run(f"KILL {thread_id:d}"),
+            kill=lambda connection, number: connection.run(f"KILL {number:d}"),
             is_refusal=answers.is_refusal,
             operational_error=driver.OperationalError,
             limits=self._read_settings().limits,

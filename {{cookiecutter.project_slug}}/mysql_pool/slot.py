@@ -24,8 +24,8 @@ class Slot:
     """``state`` is CONNECTING, OPEN or CLOSING; an OPEN slot is in use, or idle."""
 
     __slots__ = (
-        *("connection", "dropped", "given_up", "holder", "inline", "interrupted"),
-        *("owner", "since", "spec", "state", "where", "worker"),
+        *("connection", "dropped", "given_up", "holder", "inline", "interrupted", "told_to_end"),
+        *("owner", "since", "spec", "state", "unfinished", "where", "worker"),
     )
 
     def __init__(self, spec: Spec, now: float, inline: bool = False):
@@ -48,6 +48,10 @@ class Slot:
         """The socket on which the server's end shows, once this side has closed."""
         self.interrupted = False
         """Whether a statement was running when it was condemned."""
+        self.unfinished = False
+        """Whether a transaction was open when it was condemned, which the server has to undo."""
+        self.told_to_end = False
+        """Whether KILL was sent, which closes the socket before the statement has noticed."""
         self.given_up = False
         """Whether the server's end is not waited for any longer."""
 

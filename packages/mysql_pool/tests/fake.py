@@ -152,6 +152,9 @@ class Connection:
     def is_at_rest(self) -> bool:
         return not self.busy and self._autocommit and not self._transaction
 
+    def leaves_transaction(self) -> bool:
+        return not self.clean and (self._transaction or not self._autocommit)
+
     def session_changed(self) -> bool | None:
         return None
 
@@ -166,6 +169,9 @@ class Connection:
             self.query(sql)
         self.state.clear()
         self.server, self.number = self.home.name, self._number
+
+    def knows(self, number: int) -> bool:
+        return any(one.number == number for one in self.home.connections)
 
     def reset(self) -> bool:
         self.state.clear()

@@ -60,7 +60,7 @@ B030 = Rule(
     title="CONN_MAX_AGE below wait_timeout",
     text=(
         f"`A <= T - margin`. The margin is T / {MARGIN_PART}, rounded up, and at least "
-        f"{MARGIN_MIN} s. A = 0 is allowed and means that every checkout opens a new connection. "
+        f"{MARGIN_MIN} s. A = 0 is allowed and means that no connection is kept for the next request. "
         "None is refused."
     ),
     why=(

@@ -70,6 +70,10 @@ class PhysicalConnection(Protocol):
         """Whether a statement has left nothing behind, as far as the driver knows: all of its
         answer is read, autocommit is on, no transaction is open, the session is unchanged."""
 
+    def leaves_transaction(self) -> bool:
+        """Whether the server would have a transaction to undo if this were closed now: one is open,
+        or may be. Asks nobody and never raises."""
+
     def run(self, sql: str) -> None:
         """Run a statement whose rows nobody wants. Raises the driver's errors."""
 
@@ -79,6 +83,10 @@ class PhysicalConnection(Protocol):
     def set_up(self, statements: Sequence[str]) -> None:
         """Prepare a new or reset session: switch autocommit on, run these statements, in as few
         round trips as possible, and learn ``server`` and ``number``."""
+
+    def knows(self, number: int) -> bool:
+        """Whether its server has a connection of this number and account, which may be about to
+        end. Raises the driver's errors."""
 
     def reset(self) -> bool:
         """Make the session as new (``fresh``). False when that cannot be done here: then the

@@ -317,6 +317,11 @@ class Connection(BaseConnection, DriverConnection):
         ((*row,),) = self.store_result().fetch_row(0)
         self._introduce(row)
 
+    def _rows_of(self, sql: str) -> Sequence[Sequence[Any]]:
+        self.query(sql)
+        rows: Sequence[Sequence[Any]] = self.store_result().fetch_row(0)
+        return rows
+
     def is_reusable(self) -> bool:
         """Whether the protocol is idle: open, no answer outstanding, none half read."""
         return self._socket is not None and not self.busy and not self.more_results()

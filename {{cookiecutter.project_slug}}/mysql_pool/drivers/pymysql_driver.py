@@ -277,6 +277,12 @@ class Connection(BaseConnection, DriverConnection):
 
     # -- between two users -----------------------------------------------------------------
 
+    def _rows_of(self, sql: str) -> Sequence[Sequence[Any]]:
+        self.query(sql)
+        rows: Sequence[Sequence[Any]] = self._result.rows
+        self.forget_result()
+        return rows
+
     def set_up(self, statements: Sequence[str]) -> None:
         """Sends all at once; raises the first error."""
         all_of_it = [

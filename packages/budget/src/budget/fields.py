@@ -76,7 +76,7 @@ class Budget:
         31_536_000,
         "connections",
         "s",
-        "longest life of a connection; 0: every checkout opens a new one",
+        "longest life of a connection; 0: none is kept for the next request",
     )
     pool_timeout: int = _number(
         5, 1, 3600, "connections", "s", "a request waits for a connection at most this long"

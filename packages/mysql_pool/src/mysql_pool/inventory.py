@@ -109,6 +109,7 @@ class Inventory:
         """
         self.closed_by[reason] += 1
         assert slot.connection is not None
+        slot.unfinished = slot.connection.leaves_transaction()
         slot.interrupted, slot.since = slot.connection.busy, time.monotonic()
         slot.worker = None
         slot.state = CLOSING

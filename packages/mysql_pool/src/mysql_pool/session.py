@@ -13,6 +13,7 @@ the COMMIT.
 import re
 import weakref
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, NoReturn
 
 from . import answers
@@ -332,8 +333,12 @@ class Session:
                 reason = "broken"
             elif self.pinned:
                 # A reset rolls back too.
-                reset = self._can_be_reset and connection.reset()
-                reason = None if reset else "changed session"
+                if not (self._can_be_reset and connection.reset()):
+                    reason = "changed session"
+                    if connection.in_transaction() is not False:
+                        # Here it is waited for; after the close the server would do it by itself.
+                        with suppress(self.driver.Error):  # XA: the close undoes it
+                            connection.run("ROLLBACK")
             elif not connection.autocommit_is_on():
                 self._end_on_server(connection, "ROLLBACK")
         except self.driver.Error:

@@ -8,6 +8,7 @@ from django.db import connection, transaction
 
 from packages.mysql_pool.tests.behaviour.scene import (
     DRIVER,
+    RELEASE,
     Threads,
     end_request,
     eventually,
@@ -75,8 +76,10 @@ def test_a_transaction_that_is_rolled_back_costs_no_more(cost, table):
             raise KeyError
         end_request()
 
-    # The next statement switches autocommit on.
-    assert cost(request) == {"pymysql": 4, "mysqlclient": 3}[DRIVER]
+    # The next statement switches autocommit on. Where the connection is kept, mysqlclient does so
+    # at once: it cannot know that no transaction is open.
+    kept = RELEASE == "request"
+    assert cost(request) == {"pymysql": 4, "mysqlclient": 4 if kept else 3}[DRIVER]
 
 
 def test_an_empty_transaction_costs_nothing(cost):

@@ -48,6 +48,12 @@ class BaseConnection:
 
         def fileno(self) -> int: ...
 
+        @property
+        def busy(self) -> bool: ...
+        def autocommit_is_on(self) -> bool: ...
+        def in_transaction(self) -> bool | None: ...
+        def _rows_of(self, sql: str) -> Sequence[Sequence[Any]]: ...
+
     def is_quiet(self) -> bool:
         """Costs one system call.
 
@@ -62,6 +68,22 @@ class BaseConnection:
             return not self._look(0)
         except (OSError, ValueError, AttributeError):
             return False  # somebody else has closed it
+
+    def leaves_transaction(self) -> bool:
+        """By the flags of the last answer."""
+        if self.clean:
+            return False
+        try:
+            if not self.autocommit_is_on():
+                return True
+            opened = self.in_transaction()
+        except Exception:  # somebody has closed the driver's object: it tells nothing any more
+            return True
+        return self.busy if opened is None else opened
+
+    def knows(self, number: int) -> bool:
+        """By the list of those that an account sees of itself."""
+        return any(int(row[0]) == number for row in self._rows_of("SHOW PROCESSLIST"))
 
     def _introduce(self, row: Sequence[Any]) -> None:
         """Keep what `identity_of` has told."""
