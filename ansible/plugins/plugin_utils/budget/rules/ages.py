@@ -60,8 +60,8 @@ B030 = Rule(
     title="CONN_MAX_AGE below wait_timeout",
     text=(
         f"`A <= T - margin`. The margin is T / {MARGIN_PART}, rounded up, and at least "
-        f"{MARGIN_MIN} s. A = 0 is allowed and means that no connection is kept for the next request. "
-        "None is refused."
+        f"{MARGIN_MIN} s. A = 0 is allowed and means that no connection is kept for the next "
+        "request. None is refused."
     ),
     why=(
         "The server counts from its last answer, the pool from its own clock. A busy event loop "
