@@ -54,7 +54,7 @@ class FairServer(StreamServer):
             self.do_handle(*client)
 
     def close(self) -> None:
-        """Stop accepting; who was taken and has not begun yet begins first.
+        """Stop accepting. A client that was taken and has not begun yet begins first.
 
         Otherwise its handler would ask the closed socket for its name, and drop the client.
         """

@@ -179,8 +179,8 @@ class Inventory:
         return next((waiter for waiter in self.waiters if not waiter.served), None)
 
     def serve_with(self, waiter: Waiter, slot: Slot, now: float) -> None:
-        """Lend to a waiter what is nobody's. Lock held."""
-        # In this order: the watcher wakes who has something and is in the queue still.
+        """Lend an unused connection to a waiter. Lock held."""
+        # In this order: the watcher wakes a served waiter that is still in the queue.
         slot.lend(waiter.holder, waiter.owner, now, waiter.place)
         waiter.wake()
         self.waiters.pop(waiter, None)

@@ -2,8 +2,8 @@
 closed it. The slots that exist are counted; nothing is added up and subtracted.
 
 A signal handler may raise an exception at any instruction (Ctrl-C, Celery's soft time limit). So
-each step from one state to the next is a single assignment, and whatever else the pool keeps (the
-idle slots, the queue) can be made anew from the slots: see ``Watcher.reconcile``.
+each step from one state to the next is a single assignment, and the pool can make the idle slots
+and the queue anew from the slots: see ``Watcher.reconcile``.
 """
 
 import socket

@@ -63,8 +63,8 @@ PASSWORD = ("password", "passwd")  # the driver's names of what may change from 
 def _chosen_driver() -> str:
     """The DRIVER of this process: the one that all aliases of this backend name.
 
-    An ENGINE of a project's own that subclasses this one is not known as such yet, but DRIVER is
-    an option of nobody else. See ``DatabaseWrapper.get_new_connection`` for the rest.
+    An ENGINE of a project's own that subclasses this one is not known as such yet, but no other
+    backend has an option DRIVER. See ``DatabaseWrapper.get_new_connection`` for the rest.
     """
     options = [alias.get("OPTIONS", {}) for alias in settings.DATABASES.values()]
     ours = [alias.get("ENGINE") == __package__ for alias in settings.DATABASES.values()]

@@ -1,6 +1,6 @@
 """How a pool closes connections: a slot is free when the server has closed it too.
 
-A server ends a statement only when it is done with it, whoever has gone away; until then the
+A server runs a statement to its end even if the client has gone away; until then the
 connection counts against ``max_connections``. So a task of the pool waits until the server's end
 shows. A statement that nobody waits for any more is ended with KILL.
 
@@ -212,7 +212,7 @@ class Closer:
         try:
             if connection is None:  # the pool took it away: the process has forked
                 return
-            if connection.fresh:  # and stays so, for the next one who gets it
+            if connection.fresh:  # it stays fresh for its next user
                 connection.set_up(())
             if connection.server == abandoned.server:
                 action(connection, abandoned.number)
