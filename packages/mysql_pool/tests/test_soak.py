@@ -3,13 +3,12 @@
 import subprocess
 import sys
 from copy import deepcopy
-from pathlib import Path
 
 import pytest
 
 from packages.mysql_pool.tests import soak
+from tests.places import REPOSITORY
 
-REPOSITORY = Path(__file__).parents[2]
 ROUND = {
     **{"requests": 1000, "per_second": 500.0, "answered": 700, "wrong": [], "lost": 0},
     **{"ended": {"killed": 200, "timed out": 100}, "interrupted": 30, "leaked": 5, "created": 50},
