@@ -10,7 +10,7 @@ from contextlib import suppress
 from django.db import Error, connection, transaction
 
 from mysql_pool import stats
-from packages.mysql_pool.tests.behaviour.scene import Threads, end_request, eventually, run
+from packages.mysql_pool.tests.behaviour.scene import Seen, Threads, end_request, eventually, run
 
 ROWS = 150_000
 
@@ -30,8 +30,11 @@ def transaction_that_is_lost(table):
     end_request()
 
 
-def test_a_slot_is_free_when_the_server_has_rolled_back(use, seen, table):
-    use(MAX_CONNS=3, POOL_TIMEOUT=60)
+def test_a_slot_is_free_when_the_server_has_rolled_back(use, new_server, request):
+    own = new_server(performance_schema="ON")  # MySQL tells it there only
+    use(own, MAX_CONNS=3, POOL_TIMEOUT=60)
+    table = request.getfixturevalue("table")
+    seen = Seen(own)
     seen.forget_peak()
     lost = Threads(2, lambda number: transaction_that_is_lost(table))
     eventually(lambda: stats()["default"]["closing"] > 0, 60)
@@ -47,3 +50,4 @@ def test_a_slot_is_free_when_the_server_has_rolled_back(use, seen, table):
     eventually(lambda: stats()["default"]["closing"] == 0, 60)
     assert seen.peak() <= 3
     assert run(f"SELECT COUNT(*) FROM {table}") == ((0,),)
+    seen.close()

@@ -52,6 +52,7 @@ class BaseConnection:
         def busy(self) -> bool: ...
         def autocommit_is_on(self) -> bool: ...
         def in_transaction(self) -> bool | None: ...
+        def get_server_info(self) -> str: ...
         def _rows_of(self, sql: str) -> Sequence[Sequence[Any]]: ...
 
     def is_quiet(self) -> bool:
@@ -82,8 +83,14 @@ class BaseConnection:
         return self.busy if opened is None else opened
 
     def knows(self, number: int) -> bool:
-        """By the list of those that an account sees of itself."""
-        return any(int(row[0]) == number for row in self._rows_of("SHOW PROCESSLIST"))
+        """By the list of those that an account sees of itself.
+
+        MySQL's SHOW PROCESSLIST leaves out connections whose socket is closed. Its other list is
+        empty where the Performance Schema is off; then nobody can tell.
+        """
+        is_mariadb = "MariaDB" in self.get_server_info()
+        sql = "SHOW PROCESSLIST" if is_mariadb else "SELECT id FROM performance_schema.processlist"
+        return any(int(row[0]) == number for row in self._rows_of(sql))
 
     def _introduce(self, row: Sequence[Any]) -> None:
         """Keep what `identity_of` has told."""
