@@ -189,9 +189,9 @@ class Pool:
         """
         now = time.monotonic()
         inventory = self.inventory
-        slot: Slot = connection.slot
+        slot: Slot | None = connection.slot
         with inventory.lock:
-            if slot not in inventory.slots or slot.holder is not reference:
+            if slot is None or slot not in inventory.slots or slot.holder is not reference:
                 return  # taken away meanwhile: the pool reclaimed it, or the process forked
             self.held_seconds += now - slot.since
             slot.taken_back()

@@ -95,6 +95,10 @@ class Server:
             connection.theirs.close()
             connection.ours.close()
 
+    def forget(self) -> None:
+        """Keep no reference to connections that have ended."""
+        self._all = [one for one in self._all if one in self.connections]
+
 
 class Connection:
     """See `PhysicalConnection`."""

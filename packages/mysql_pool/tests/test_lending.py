@@ -1,6 +1,8 @@
 """Which connection is lent, kept or closed: on a server that is fake."""
 
+import gc
 import time
+import weakref
 from contextlib import suppress
 
 import pytest
@@ -57,6 +59,20 @@ def test_a_slot_is_free_when_the_server_has_closed_and_not_before(scene):
     assert waiting.done.wait(30)
     assert waiting.error is None
     assert one.server.most == 1
+
+
+def test_a_connection_that_has_ended_is_no_garbage_in_a_cycle(scene):
+    one = scene(max_conns=1, reuse_conns=0)
+    session = one.holder()
+    connection = weakref.ref(session.held)
+    gc.disable()
+    try:
+        session.release()
+        eventually(lambda: one.pool.stats()["open"] == 0)
+        one.server.forget()
+        eventually(lambda: connection() is None)
+    finally:
+        gc.enable()
 
 
 def test_one_slot_that_comes_free_is_taken_once_though_many_wait(scene):

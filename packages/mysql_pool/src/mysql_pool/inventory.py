@@ -171,6 +171,8 @@ class Inventory:
         """This slot is free: nothing of it is at the server."""
         with self.lock:
             self.slots.discard(slot)
+        if slot.connection is not None:
+            slot.connection.slot = None  # no cycle that only a garbage collection would end
 
     # -- the queue -------------------------------------------------------------------------
 

@@ -30,8 +30,8 @@ class PhysicalConnection(Protocol):
     idle_since: float
     """When it came back, in seconds on the pool's clock."""
     slot: Any
-    """The `Slot` that it has in its pool. No driver looks at it, so it has no type here. First
-    None."""
+    """The `Slot` that it has in its pool. No driver looks at it, so it has no type here. None
+    at first, and when that slot is free."""
     lead: bool | None
     """The server's autocommit as the next statement needs it; None: as it is. The session sets it;
     the driver sends it with, or before, that statement, and never without one, and clears it when
