@@ -12,8 +12,7 @@ import pytest
 
 from packages.gunicorn_budget.tests.gunicorns import Gunicorn, starting_in
 from tests.bake import environments
-
-REPOSITORY = Path(__file__).parents[2]
+from tests.places import REPOSITORY
 
 
 @dataclass(frozen=True)

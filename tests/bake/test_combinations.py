@@ -8,11 +8,11 @@ import re
 import shutil
 import subprocess
 import tomllib
-from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).parents[2]
+from tests.places import REPOSITORY
+
 CHOICES = ("worker_class", "db_server", "db_driver", "django_version")
 OPTIONS = {
     name: options

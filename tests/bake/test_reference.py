@@ -1,11 +1,11 @@
 """docs/reference/project.md names what the project has, no more and no less."""
 
 import re
-from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).parents[2]
+from tests.places import REPOSITORY
+
 PAGE = (REPOSITORY / "docs/reference/project.md").read_text()
 
 

@@ -11,8 +11,7 @@ import pytest
 from benchmarks import goals, plots, report
 from benchmarks.load import read
 from benchmarks.results import Fairness, Measurement, Run
-
-REPOSITORY = Path(__file__).parents[2]
+from tests.places import REPOSITORY
 
 
 def measurement(peer: str, round_number: int, per_second: float, **changes) -> Measurement:

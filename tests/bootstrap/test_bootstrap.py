@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).parents[2]
-TEMPLATE = REPOSITORY / "{{cookiecutter.project_slug}}"
+from tests.places import REPOSITORY, TEMPLATE
+
 NOBODY = 65534
 NOT_HANDED_ON = ("VENV", "PYTHON", "VIRTUAL_ENV", "DATABASE_URL", "DB_HOST")
 

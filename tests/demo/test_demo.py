@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from demo.project import copy_clean
-
-REPOSITORY = Path(__file__).parents[2]
+from tests.places import REPOSITORY
 
 
 def test_a_clean_copy_has_what_git_knows_and_no_junk(tmp_path: Path) -> None:

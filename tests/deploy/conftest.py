@@ -14,8 +14,8 @@ from typing import Any, ClassVar
 import pytest
 import yaml
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-TEMPLATE = REPOSITORY / "{{cookiecutter.project_slug}}"
+from tests.places import TEMPLATE
+
 COLLECTIONS = TEMPLATE / "deploy/collections"
 BIN = Path(sys.executable).parent
 StrPath = str | os.PathLike[str]

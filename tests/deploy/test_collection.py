@@ -3,14 +3,12 @@
 No host is needed here; tests/lab deploys to some.
 """
 
-from pathlib import Path
-
 import pytest
 import yaml
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+from tests.places import REPOSITORY, TEMPLATE
+
 COLLECTION = REPOSITORY / "ansible"
-TEMPLATE = REPOSITORY / "{{cookiecutter.project_slug}}"
 CARRIED = TEMPLATE / "deploy/collections/ansible_collections/django_budget/deploy"
 ROLES = sorted(path.name for path in (COLLECTION / "roles").iterdir())
 # Options without a default: the user's own, or another role's that this one only reads.

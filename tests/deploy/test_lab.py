@@ -5,11 +5,11 @@ tests are in tests/lab.
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).parents[2]
+from tests.places import REPOSITORY
+
 NOT_ROOT = "import os, runpy, sys; os.geteuid = lambda: 1000; "
 SENTENCE = "The lab cannot run here: the lab makes machines and a bridge: it has to run as root."
 

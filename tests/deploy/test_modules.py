@@ -5,12 +5,12 @@ import os
 import re
 import socket
 import time
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+from tests.places import REPOSITORY
+
 COLLECTIONS = REPOSITORY / "{{cookiecutter.project_slug}}/deploy/collections"
 
 

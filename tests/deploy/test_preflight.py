@@ -5,11 +5,10 @@ What needs a host of another kind is in tests/lab/test_refusals.py.
 
 import re
 import shutil
-from pathlib import Path
 
 import pytest
 
-TEMPLATE = Path(__file__).resolve().parents[2] / "{{cookiecutter.project_slug}}"
+from tests.places import TEMPLATE
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(120)]
 

@@ -13,9 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Self
 
 from localserver.server import Server
+from packages.mysql_pool.tests.variants import Variant
 from tests.places import REPOSITORY
 
 from .statements import DATABASE, PASSWORD, ROLE, USER
@@ -34,17 +35,6 @@ POOL = REPOSITORY / "packages/mysql_pool/src"
 STOCK = "django.db.backends.mysql"
 #: Seconds for one program. A handful of lock waits is as much as an honest one takes.
 HUNG = 20
-
-
-class Variant(NamedTuple):
-    """A way to run the pool. ``concurrency`` is "gevent" or "threads"."""
-
-    concurrency: str
-    driver: str
-    release: str
-
-    def __str__(self) -> str:
-        return " ".join(self)
 
 
 VARIANTS = [

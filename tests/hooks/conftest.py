@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.hooks.workplace import Workplace, git
-
-REPOSITORY = Path(__file__).parents[2]
+from tests.places import REPOSITORY
 
 
 @pytest.fixture(scope="session")

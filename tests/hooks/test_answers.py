@@ -14,10 +14,9 @@ from budget.check import check
 from budget.fields import FIELDS, WORKER_CLASSES, Budget, high, low
 from budget.source import load
 from hooks.answers import BUDGET_FIELDS, SLUG_MAX, unknown_arguments, wrong_answers
+from tests.places import REPOSITORY, TEMPLATE
 
-REPOSITORY = Path(__file__).parents[2]
 PROMPTS = json.loads((REPOSITORY / "cookiecutter.json").read_text(encoding="utf-8"))
-TEMPLATE = REPOSITORY / "{{cookiecutter.project_slug}}"
 TEMPLATE_NAMES = {path.stem for path in TEMPLATE.iterdir()}
 GOOD = {
     name: value[0] if isinstance(value, list) else value

@@ -8,11 +8,10 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 from tests.lab.traffic import Traffic
+from tests.places import REPOSITORY
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 ENVIRONMENT = "lab"
 NAME = "my_shop"
 HOST = "my-shop.example.com"

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.places import REPOSITORY
+
 pytestmark = [pytest.mark.full, pytest.mark.timeout(1200)]
-REPOSITORY = Path(__file__).resolve().parents[2]
 PAGE = REPOSITORY / "docs/tutorial/first-deployment.md"
 ADDRESS = "203.0.113.10"
 # What `make lab-test-full ARGS=...` hands down to every make below it; a reader's shell has none.

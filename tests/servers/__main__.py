@@ -9,9 +9,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.places import REPOSITORY
+
 from .fetch import SERVERS, programs
 
-REPOSITORY = Path(__file__).parents[2]
 #: One of each driver: what differs between servers differs in the drivers' protocols.
 CHOSEN = ["packages/mysql_pool/tests/test_variants.py", "-k", "gevent and transaction"]
 FULL = ["packages/mysql_pool/tests/test_variants.py", "packages/localserver/tests"]

@@ -186,7 +186,7 @@ class Closer:
             known.append(connection.knows(number))
 
         pause = FIRST_PAUSE
-        while not (self._is_given_up(slot) or self._is_last_resort(slot)):
+        while not (self._is_given_up(slot) or self._free_if_nobody_can_ask(slot)):
             known.clear()
             try:
                 self._over_another(slot, ask)
@@ -222,9 +222,9 @@ class Closer:
                 connection.clean = True
                 self._lender.release(connection, helper.reference)
 
-    def _is_last_resort(self, slot: Slot) -> bool:
-        """Whether nobody can ask, because all that the pool may have is closing. Then one slot is
-        free at the end of its socket, and its successor asks for the others."""
+    def _free_if_nobody_can_ask(self, slot: Slot) -> bool:
+        """Whether the slot is free now. If all that the pool may have is closing, nobody can ask:
+        this one is freed at the end of its socket, and its successor asks for the others."""
         inventory = self._inventory
         with inventory.lock:
             full = len(inventory.slots) >= inventory.limits.max_conns

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from localserver.processes import child_setup
+from tests.places import REPOSITORY
 
 BEHAVIOUR = Path(__file__).parent / "behaviour"
-REPOSITORY = Path(__file__).parents[3]
 
 TEST_TIMEOUT = 120  # seconds for one test; pytest-timeout lets it fail, and the session goes on
 # A thread that hangs in a C library never runs the signal handler of pytest-timeout. A session that
@@ -37,6 +37,9 @@ class Variant(NamedTuple):
     concurrency: str
     driver: str
     release: str
+
+    def __str__(self) -> str:
+        return " ".join(self)
 
 
 QUICK = [Variant("gevent", "pymysql", "transaction")]
