@@ -9,6 +9,7 @@ SQL or a driver.
 """
 
 import logging
+import os
 import sys
 import time
 import weakref
@@ -21,7 +22,11 @@ from .concurrency import current
 from .drivers.contract import PhysicalConnection
 from .errors import PoolTimeout, TooManyWaiting
 from .holder import Holder, Spec
+from .hosting import Host
 from .inventory import Inventory
+from .ledger.file import now as now_of_host
+from .ledger.record import Record
+from .ledger.share import Share
 from .limits import Limits
 from .opening import Opener
 from .places import Place, place
@@ -78,18 +83,36 @@ class Pool:
             forget_slot=self.forget_slot,
             is_refusal=is_refusal,
         )
+        self._host: Host | None = None
+        self._started_at = now_of_host()
         self._timeout_log = TimeoutLog()
         self._distrusted_at = float("-inf")
 
         self.checkouts = self.waits = self.timeouts = self.rejected = 0
         self.wait_seconds = self.held_seconds = 0.0
         self.pinned_by: Counter[str] = Counter()
+        self._join_host()
 
     def configure(self, limits: Limits) -> None:
         """Set the limits; they hold from now on."""
         before, self.inventory.limits = self.inventory.limits, limits
-        if limits.max_conns < before.max_conns:
-            self._hang_up(self.inventory.condemn_surplus())
+        if limits.host != before.host:
+            self._join_host()
+        self._hang_up(self.inventory.condemn_surplus())
+
+    def _join_host(self) -> None:
+        inventory, terms = self.inventory, self.inventory.limits.host
+        with inventory.lock:
+            if inventory.share is not None:
+                inventory.share.forget()
+            inventory.share = self._host = None
+            if terms is not None:
+                inventory.share = Share(terms, self.describe)
+                for slot in inventory.slots:
+                    slot.seat = inventory.share.admit()
+                self._host = Host(
+                    inventory, inventory.share, self.closer, name=self.name, serve=self.serve
+                )
 
     # -- checkout and release --------------------------------------------------------------
 
@@ -128,6 +151,8 @@ class Pool:
             with self.inventory.lock:
                 self._enqueue(waiter, spec, urgent)
             self.watcher.reconcile(since)
+            if self._host is not None:
+                self._host.attend()
             self.serve()
             self.watcher.watch()
             waiter.wait(waiter.deadline - time.monotonic())
@@ -159,11 +184,11 @@ class Pool:
             return
         limits = inventory.limits
         if len(waiters) >= limits.max_waiting and (
-            self.opener.refusals or len(inventory.slots) >= limits.max_conns
+            self.opener.refusals or len(inventory.slots) >= inventory.most
         ):
             self.rejected += 1
             raise self._rejected_error(
-                f"All {limits.max_conns} connections of the pool {self.name!r} are in use and "
+                f"All {inventory.most} connections of the pool {self.name!r} are in use and "
                 f"{len(waiters)} requests wait for one already (MAX_WAITING)."
             )
         waiters[waiter] = spec
@@ -219,9 +244,14 @@ class Pool:
         """A session keeps its connection until its request ends."""
         self.pinned_by[reason] += 1
 
-    def heard_of(self, server: str | None) -> None:
-        """A new connection has reached ``server``: see ``Closer.heard_of``."""
-        self.closer.heard_of(server)
+    def heard_of(self, connection: PhysicalConnection) -> None:
+        """It is known now which server this connection has reached: see ``Closer.heard_of``."""
+        inventory = self.inventory
+        with inventory.lock:
+            slot: Slot | None = connection.slot
+            if inventory.share is not None and slot is not None and slot.seat is not None:
+                inventory.share.opened(slot.seat, connection.number, connection.server)
+        self.closer.heard_of(connection.server)
 
     def distrust(self, server: str | None) -> None:
         """The answer of a connection said "you are at the wrong server": others say the same.
@@ -253,7 +283,7 @@ class Pool:
         while inventory.idle:
             slot = inventory.idle.pop()
             with inventory.lock:
-                inventory.slots.discard(slot)
+                inventory.slots.discard(slot)  # its seat is free when the process has ended
             if slot.connection is not None:
                 slot.connection.hang_up()
 
@@ -261,8 +291,11 @@ class Pool:
         """In the child of a fork: these connections belong to the parent; start with none."""
         inherited = self.inventory.slots
         self.inventory.start_empty()
-        for part in (self.closer, self.watcher, self.opener):
-            part.start_anew()
+        if self.inventory.share is not None:
+            self.inventory.share.forget()
+        for part in (self.closer, self.watcher, self.opener, self._host):
+            if part is not None:
+                part.start_anew()
         for slot in inherited:
             if slot.connection is None:
                 continue
@@ -281,7 +314,7 @@ class Pool:
         states = Counter(slot.state for slot in slots)
         in_use = sum(slot.state is OPEN and slot.in_use for slot in slots)
         return {
-            "max_conns": inventory.limits.max_conns,
+            "max_conns": inventory.most,
             "open": len(slots),
             "in_use": in_use,
             "idle": states[OPEN] - in_use,
@@ -300,6 +333,31 @@ class Pool:
             "closed": dict(inventory.closed_by),
             "pinned": dict(self.pinned_by),
         }
+
+    def describe(self) -> Record:
+        """What other processes of the host may know of this pool."""
+        inventory, terms = self.inventory, self.inventory.limits.host
+        stats = self.stats()
+        same = {
+            name: stats[name]
+            for name in (
+                *("open", "in_use", "idle", "waiting", "peak", "checkouts", "waits"),
+                *("wait_seconds", "held_seconds", "timeouts", "rejected", "created"),
+                "connect_errors",
+            )
+        }
+        return Record(
+            pid=os.getpid(),
+            started_at=self._started_at,
+            written_at=now_of_host(),
+            guaranteed=terms.guaranteed if terms is not None else 0,
+            most=inventory.most,
+            pinned=sum(stats["pinned"].values()),
+            closed=sum(stats["closed"].values()),
+            role=terms.role if terms is not None else "",
+            alias=self.name,
+            **same,
+        )
 
     def _timeout_message(self, waited: float) -> str:
         now = self.stats()

@@ -142,7 +142,7 @@ class Session:
         try:
             connection.set_up(self._set_up)
             connection.fresh = False
-            self.pool.heard_of(connection.server)
+            self.pool.heard_of(connection)
             if self._when_set_up is not None and self._setting_up == 1 and self._tell_of_new:
                 self._when_set_up()
             self._tell_of_new = True

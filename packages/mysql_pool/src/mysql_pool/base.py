@@ -15,6 +15,12 @@ OPTIONS (beside the driver's own keys; connections and seconds):
 ``RELEASE``             "transaction": held for one statement or transaction         "transaction"
                         "request": held until the request ends
 ``DRIVER``              "pymysql" or "mysqlclient"                                   "pymysql"
+``LEDGER``              absolute path of the file in which all processes of this   none
+                        host count their connections together
+``HOST_CONNS``          at most so many connections of this host; with LEDGER        -
+``GUARANTEED``          so many of them this process may always open                 1
+``STATIC_CONNS``        so many it may open while the LEDGER cannot be used          GUARANTEED
+``ROLE``                what this process is, for who reads the LEDGER: a word       ""
 ``PIN_ON``              regular expression: statements that change the session in
                         a way that the built-in rules do not know                    none
 ======================  ===========================================================  ===========
@@ -47,6 +53,8 @@ from .concurrency import in_foreign_thread
 from .drivers.dates import quick_dates
 from .errors import PoolError
 from .holder import Parameters, Spec
+from .ledger.record import NAME
+from .ledger.share import Terms
 from .limits import Limits
 from .pool import Pool
 from .registry import pool_for
@@ -105,6 +113,24 @@ def _positive(name: str, value: Any, kind: type[Any], *, zero: bool = False) -> 
             f"{'of at least 0' if zero else 'above 0'}."
         )
     return value
+
+
+def _ledger(path: Any) -> str:
+    """The path of the ledger; "" if there is none."""
+    text = os.fspath(path) if path else ""
+    if text and not (isinstance(text, str) and os.path.isabs(text)):
+        raise ImproperlyConfigured(
+            f"mysql_pool: OPTIONS['LEDGER'] is {path!r}; it has to be an absolute path."
+        )
+    return text
+
+
+def _role(role: Any) -> str:
+    if not isinstance(role, str) or len(role.encode()) > NAME:
+        raise ImproperlyConfigured(
+            f"mysql_pool: OPTIONS['ROLE'] is {role!r}; it has to be a word of at most {NAME} bytes."
+        )
+    return role
 
 
 @cache
@@ -176,6 +202,7 @@ class DatabaseWrapper(mysql.DatabaseWrapper):
         """The pool's options with their defaults, checked. Raises ``ImproperlyConfigured``."""
         max_conns = _positive("MAX_CONNS", options.get("MAX_CONNS", 10), int)
         release = options.get("RELEASE", "transaction")
+        guaranteed = _positive("GUARANTEED", options.get("GUARANTEED", 1), int)
         if release not in ("transaction", "request"):
             raise ImproperlyConfigured(
                 f"mysql_pool: OPTIONS['RELEASE'] is {release!r}; "
@@ -189,6 +216,11 @@ class DatabaseWrapper(mysql.DatabaseWrapper):
             "MAX_WAITING": _positive("MAX_WAITING", get("MAX_WAITING", 1000), int, zero=True),
             "MAX_IDLE": _positive("MAX_IDLE", get("MAX_IDLE", 60), float),
             "RELEASE": release,
+            "LEDGER": _ledger(get("LEDGER")),
+            "HOST_CONNS": _positive("HOST_CONNS", get("HOST_CONNS", max_conns), int),
+            "GUARANTEED": guaranteed,
+            "STATIC_CONNS": _positive("STATIC_CONNS", get("STATIC_CONNS", guaranteed), int),
+            "ROLE": _role(get("ROLE", "")),
             "PIN_ON": get("PIN_ON"),
             "DRIVER": get("DRIVER", "pymysql"),
         }
@@ -266,7 +298,17 @@ class DatabaseWrapper(mysql.DatabaseWrapper):
 
     def _limits(self, options: dict[str, Any]) -> Limits:
         max_age = self.settings_dict["CONN_MAX_AGE"]
+        host = None
+        if options["LEDGER"]:
+            host = Terms(
+                path=options["LEDGER"],
+                host_conns=options["HOST_CONNS"],
+                guaranteed=options["GUARANTEED"],
+                static_conns=options["STATIC_CONNS"],
+                role=options["ROLE"],
+            )
         return Limits(
+            host=host,
             max_conns=options["MAX_CONNS"],
             reuse_conns=options["REUSE_CONNS"],
             timeout=options["POOL_TIMEOUT"],

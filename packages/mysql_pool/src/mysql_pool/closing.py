@@ -141,7 +141,7 @@ class Closer:
             return False
         with inventory.lock:
             others = [one for one in inventory.slots if one.state is CLOSING]
-            is_full = len(inventory.slots) >= inventory.limits.max_conns
+            is_full = len(inventory.slots) >= inventory.most
             slot.given_up = is_full and not any(one.given_up for one in others)
             if slot.given_up and slot.connection is not None:
                 self._silent = slot.connection.server
@@ -206,16 +206,28 @@ class Closer:
         abandoned = slot.connection
         if abandoned is None or abandoned.server is None or not abandoned.number:
             return
+        server, number = abandoned.server, abandoned.number
+
+        def act(connection: PhysicalConnection) -> None:
+            if connection.server == server:
+                action(connection, number)
+
+        self.over_any(slot.spec, act)
+
+    def over_any(self, spec: Spec, action: Callable[[PhysicalConnection], None]) -> None:
+        """Call ``action`` with a connection of the pool, for which it goes to the queue's head.
+
+        Raises what ``Lender.checkout`` raises, and ``action``.
+        """
         helper = Helper()
-        self._lender.checkout(helper, slot.spec, urgent=True)
+        self._lender.checkout(helper, spec, urgent=True)
         connection = helper.held
         try:
             if connection is None:  # the pool took it away: the process has forked
                 return
             if connection.fresh:  # it stays fresh for its next user
                 connection.set_up(())
-            if connection.server == abandoned.server:
-                action(connection, abandoned.number)
+            action(connection)
         finally:
             if connection is not None:
                 helper.held = None
@@ -227,9 +239,9 @@ class Closer:
         this one is freed at the end of its socket, and its successor asks for the others."""
         inventory = self._inventory
         with inventory.lock:
-            full = len(inventory.slots) >= inventory.limits.max_conns
+            full = len(inventory.slots) >= inventory.most
             if full and all(one.state is CLOSING for one in inventory.slots):
-                inventory.slots.discard(slot)
+                inventory.remove_slot(slot, certain=False)
         return slot not in inventory.slots
 
 

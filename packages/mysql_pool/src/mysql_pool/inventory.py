@@ -10,6 +10,7 @@ from collections import Counter, OrderedDict, deque
 from .concurrency import Mutex
 from .drivers.contract import PhysicalConnection
 from .holder import Spec
+from .ledger.share import Share
 from .limits import Limits
 from .slot import CLOSING, OPEN, Slot
 from .waiter import Waiter
@@ -20,6 +21,8 @@ class Inventory:
 
     def __init__(self, limits: Limits):
         self.limits = limits
+        self.share: Share | None = None
+        """This pool's part of its host's connections, where those are counted."""
         self.closed_by: Counter[str] = Counter()
         """How many connections were condemned, by reason."""
         self.start_empty()
@@ -37,6 +40,43 @@ class Inventory:
         """When the server was last heard of, on the pool's clock."""
         self.closed_at = 0.0
         """When the pool was last closed. A connection that was asked for before is not kept."""
+
+    # -- the bound -------------------------------------------------------------------------
+
+    @property
+    def most(self) -> int:
+        """So many connections the pool may have at this moment."""
+        most = self.limits.max_conns
+        return most if self.share is None else min(most, self.share.most)
+
+    def add_slot(self, spec: Spec, now: float, *, inline: bool) -> Slot | None:
+        """A slot for one more connection; None if the bound is reached. Lock held."""
+        share = self.share
+        if share is None:
+            if len(self.slots) >= self.limits.max_conns:
+                return None
+            slot = Slot(spec, now, inline)
+        else:
+            if len(self.slots) >= self.limits.max_conns:
+                return None
+            seat = share.take(now)
+            if seat is None:
+                return None
+            slot = Slot(spec, now, inline, seat)
+        self.slots.add(slot)
+        return slot
+
+    def remove_slot(self, slot: Slot, *, certain: bool = True) -> None:
+        """The slot is free. Not ``certain``: the server may know its connection. Lock held."""
+        if slot in self.slots:
+            self.slots.discard(slot)
+            if self.share is not None and slot.seat is not None:
+                self.share.give_back(slot.seat, certain=certain)
+
+    def look_around(self, now: float) -> None:
+        """See what other pools of the host want, if this one has reached its bound. Lock held."""
+        if self.share is not None and len(self.slots) < self.limits.max_conns:
+            self.share.look(now)
 
     # -- connections that are lent and come back -------------------------------------------
 
@@ -94,11 +134,15 @@ class Inventory:
             return "age"
         if slot.inline:
             return "native thread"
-        if len(self.slots) > self.limits.max_conns:
+        # What is closing already does not count: it makes room.
+        if len(self.slots) > self.most and self._not_closing() > self.most:
             return "surplus"
         if not self.waiters and len(self.idle) >= self.limits.reuse_conns:
             return "surplus"
         return None
+
+    def _not_closing(self) -> int:
+        return sum(slot.state is not CLOSING for slot in self.slots)
 
     # -- slots that end --------------------------------------------------------------------
 
@@ -117,9 +161,9 @@ class Inventory:
     def condemn_surplus(self) -> list[Slot]:
         """Condemn idle connections above the bound; those in use are closed when they come back."""
         with self.lock:
-            left = sum(slot.state is not CLOSING for slot in self.slots)
+            left = self._not_closing()
             condemned: list[Slot] = []
-            while left - len(condemned) > self.limits.max_conns and self.idle:
+            while left - len(condemned) > self.most and self.idle:
                 slot = self.idle.popleft()
                 if slot.state is OPEN and slot.holder is None:
                     self.condemn(slot, "surplus")
@@ -170,7 +214,7 @@ class Inventory:
     def discard(self, slot: Slot) -> None:
         """This slot is free: nothing of it is at the server."""
         with self.lock:
-            self.slots.discard(slot)
+            self.remove_slot(slot)
         if slot.connection is not None:
             slot.connection.slot = None  # no cycle that only a garbage collection would end
 
@@ -200,7 +244,7 @@ class Inventory:
                     self.serve_with(waiter, slot, now)
                     continue
                 if slot is None:
-                    if len(self.slots) < self.limits.max_conns or not self.idle:
+                    if len(self.slots) < self.most or not self.idle:
                         break
                     slot = self.idle.popleft()  # the waiter needs its place
                 self.condemn(slot, reason or "other parameters")

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from .ledger.share import Terms
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
@@ -20,3 +22,5 @@ class Limits:
     max_age: float | None
     """Connections are closed after this, a random tenth earlier, so that connections that were
     opened together do not end together. None: no limit."""
+    host: Terms | None = None
+    """Where the bound of the whole host is kept, and what of it is this pool's. None: nowhere."""

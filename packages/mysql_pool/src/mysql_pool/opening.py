@@ -82,28 +82,35 @@ class Opener:
     def _claim_slots(self) -> list[Slot]:
         """Take slots for as many new connections as waiters need."""
         inventory = self._inventory
-        max_conns = inventory.limits.max_conns
-        if len(inventory.slots) >= max_conns or not inventory.waiters:
+        if not inventory.waiters:
+            return []
+        if len(inventory.slots) >= inventory.most and inventory.share is None:
             return []
         claimed = []
         with inventory.lock:
             now = time.monotonic()
+            if len(inventory.slots) >= inventory.most:
+                inventory.look_around(now)
+            most_slots = inventory.most
+            if len(inventory.slots) >= most_slots:
+                return []
             connecting = sum(slot.state is CONNECTING for slot in list(inventory.slots))
             most = 1 if self.refusals else MAX_CONNECTING
             skip = connecting  # as many of the waiters as connections are on their way
-            for waiter, spec in list(inventory.waiters.items())[: max_conns + connecting]:
+            for waiter, spec in list(inventory.waiters.items())[: most_slots + connecting]:
                 if waiter.served:
                     continue
                 if skip:
                     skip -= 1
                     continue
-                if len(inventory.slots) >= max_conns or connecting >= most:
+                if len(inventory.slots) >= most_slots or connecting >= most:
                     break
-                slot = Slot(spec, now, waiter.holder.inline)
+                slot = inventory.add_slot(spec, now, inline=waiter.holder.inline)
+                if slot is None:
+                    break
                 if slot.inline:
                     slot.worker = waiter.owner
                     inventory.waiters.pop(waiter)
-                inventory.slots.add(slot)
                 claimed.append(slot)
                 connecting += 1
                 if slot.inline:
@@ -189,7 +196,7 @@ class Opener:
         self.connect_errors += 1
         self.last_error = error
         with inventory.lock:
-            inventory.slots.discard(slot)
+            inventory.remove_slot(slot)
             if isinstance(error, Exception) and not self._is_refusal(error):
                 waiters = inventory.waiters
                 waiter = next((w for w, spec in waiters.items() if spec is slot.spec), None)

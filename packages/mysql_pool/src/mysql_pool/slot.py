@@ -13,6 +13,7 @@ from typing import Literal
 from .concurrency import Owner, current, is_dead
 from .drivers.contract import PhysicalConnection
 from .holder import Holder, Spec
+from .ledger.share import Seat
 from .places import Place
 
 CONNECTING: Literal["connecting"] = "connecting"
@@ -24,15 +25,26 @@ class Slot:
     """``state`` is CONNECTING, OPEN or CLOSING; an OPEN slot is in use, or idle."""
 
     __slots__ = (
-        *("connection", "dropped", "given_up", "holder", "inline", "interrupted", "told_to_end"),
+        *(
+            "connection",
+            "dropped",
+            "given_up",
+            "holder",
+            "inline",
+            "interrupted",
+            "seat",
+            "told_to_end",
+        ),
         *("owner", "since", "spec", "state", "unfinished", "where", "worker"),
     )
 
-    def __init__(self, spec: Spec, now: float, inline: bool = False):
+    def __init__(self, spec: Spec, now: float, inline: bool = False, seat: Seat | None = None):
         self.state: Literal["connecting", "open", "closing"] = CONNECTING
         self.spec = spec
         self.inline = inline
         """Whether the holder opens the connection in its own thread."""
+        self.seat = seat
+        """Its place among all connections of the host, where those are counted."""
         self.since = now
         """When this state began, on the pool's clock; in use: when it was lent."""
         self.connection: PhysicalConnection | None = None
