@@ -56,20 +56,23 @@ class Host:
         if (listening is None or is_dead(listening[0])) and (
             patched() or threading.current_thread() is not threading.main_thread()
         ):
+            self._listening = (current(),)  # until it has begun
             self._share.is_heard = True
-            self._listening = self._start(self._listen)
-            self._share.is_heard = self._listening is not None
+            if not self._start(self._listen):
+                self._listening, self._share.is_heard = None, False
         sweeping = self._sweeping
         if self._share.has_met_left and (sweeping is None or is_dead(sweeping[0])):
-            self._sweeping = self._start(self._sweep)
+            self._sweeping = (current(),)
+            if not self._start(self._sweep):
+                self._sweeping = None
 
-    def _start(self, task: Callable[[], None]) -> tuple[Owner] | None:
+    def _start(self, task: Callable[[], None]) -> bool:
         try:
             in_background(task)
         except RuntimeError as error:  # can't start new thread
             logger.warning("%s: %s is put off: %s", self._name, task.__name__, error)
-            return None
-        return (current(),)  # until it has begun
+            return False
+        return True
 
     # -- what others need ------------------------------------------------------------------
 

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from typing import Any
 
 from .concurrency import forget_threads
+from .ledger.reading import Host
+from .ledger.reading import read_host as ledger_at
 from .pool import Pool
 
 _pools: dict[str, Pool] = {}
@@ -41,6 +43,17 @@ def pools() -> dict[str, Pool]:
 def stats() -> dict[str, dict[str, Any]]:
     """What each pool of this process has counted, by alias; see ``Pool.stats``."""
     return {alias: pool.stats() for alias, pool in pools().items()}
+
+
+def read_host(path: str) -> Host:
+    """All pools of this host that count their connections in the ledger at ``path``: those of all
+    processes, and the sums of those that have ended.
+
+    Raises `mysql_pool.ledger.file.Unusable`, with the reason in words, if it cannot be read.
+    """
+    for pool in pools().values():
+        pool.tell_host()
+    return ledger_at(path)
 
 
 def close_pool(alias: str | None = None) -> None:

@@ -94,7 +94,8 @@ def test_the_pool_is_as_large_as_it_can_be(p: Plan) -> None:
 @given(everyday_plans())
 def test_the_servers_own_limit_admits_the_peak_and_keeps_the_reserve_free(p: Plan) -> None:
     assert p.peak_connections <= p.max_user_connections
-    assert p.max_user_connections + p.budget.reserved <= p.budget.max_connections
+    assert p.max_user_connections + p.reserve == p.budget.max_connections
+    assert p.reserve >= p.budget.reserved
 
 
 @given(everyday_plans())

@@ -1,4 +1,4 @@
-"""The fake and both drivers keep `mysql_pool.drivers.contract`."""
+"""The fake and every driver keep `mysql_pool.drivers.contract`."""
 
 import subprocess
 import sys
@@ -6,6 +6,7 @@ from importlib.util import find_spec
 
 import pytest
 
+from mysql_pool import drivers
 from mysql_pool.drivers.contract import Driver, PhysicalConnection
 from packages.mysql_pool.tests import fake
 
@@ -26,7 +27,7 @@ def test_the_fake_keeps_the_contract():
     assert [n for n in names_of(Driver) if not hasattr(fake.Driver, n)] == []
 
 
-@pytest.mark.parametrize("name", ["pymysql", "mysqlclient"])
+@pytest.mark.parametrize("name", drivers.NAMES)
 def test_the_drivers_keep_the_contract(name):
     # In a process of its own: there is one MySQLdb in each.
     if name == "mysqlclient" and find_spec("MySQLdb") is None:

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from mysql_pool.functions import NATIVE
-from mysql_pool.rules import PREVIOUS, STATEFUL, effect_of
+from mysql_pool.rules import LEAVES, PREVIOUS, STATEFUL, effect_of
 
 #: As Django writes them (5.2 and 6.1; taken from the log of its statements).
 FROM_DJANGO = """
@@ -193,6 +193,10 @@ PINS = {
     """,
     "compound statement": """
         IF 1 THEN SELECT 1
+        CASE 1 WHEN 1 THEN SELECT 1
+        LOOP SELECT 1
+        WHILE 1 DO SELECT 1
+        REPEAT SELECT 1
         FOR i IN 1..2 DO SELECT 1
     """,
     "other statement": """
@@ -220,6 +224,12 @@ def listed(text):
 )
 def test_what_changes_its_session_pins(reason, sql):
     assert effect_of(sql).pins == reason
+
+
+@pytest.mark.parametrize("word", [*LEAVES, *STATEFUL])
+def test_every_rule_has_a_case(word):
+    reason = LEAVES.get(word) or STATEFUL[word]
+    assert word in re.findall(r"\w+", PINS[reason].upper())
 
 
 @pytest.mark.parametrize(

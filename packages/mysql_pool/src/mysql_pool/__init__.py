@@ -15,9 +15,19 @@ from contextlib import contextmanager
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
-from .registry import close_pool, stats
+from .ledger.reading import Host
+from .ledger.record import Record
+from .registry import close_pool, read_host, stats
 
-__all__ = ["close_connection", "close_pool", "pinned", "stats"]
+__all__ = [
+    "Host",
+    "Record",
+    "close_connection",
+    "close_pool",
+    "pinned",
+    "read_host",
+    "stats",
+]
 
 
 @contextmanager

@@ -286,6 +286,7 @@ class Pool:
                 inventory.slots.discard(slot)  # its seat is free when the process has ended
             if slot.connection is not None:
                 slot.connection.hang_up()
+        self.tell_host()
 
     def forget_after_fork(self) -> None:
         """In the child of a fork: these connections belong to the parent; start with none."""
@@ -333,6 +334,12 @@ class Pool:
             "closed": dict(inventory.closed_by),
             "pinned": dict(self.pinned_by),
         }
+
+    def tell_host(self) -> None:
+        """Write what this pool has now, for those who read the ledger."""
+        with self.inventory.lock:
+            if self.inventory.share is not None:
+                self.inventory.share.tell()
 
     def describe(self) -> Record:
         """What other processes of the host may know of this pool."""

@@ -12,7 +12,9 @@ if TYPE_CHECKING:  # that they keep the contract; only the one that is used is i
 
     _kept: list[Driver] = [mysqlclient_driver, pymysql_driver]
 
-NAMES = ("pymysql", "mysqlclient")
+#: What ``DRIVER`` may be, and the name of the module that is then loaded as MySQLdb.
+LOADED_AS = {"pymysql": "pymysql", "mysqlclient": "MySQLdb"}
+NAMES = tuple(LOADED_AS)
 # A server that has acknowledged nothing for so long is gone: its host died, or another took over.
 # RFC 1122 (4.2.3.5) asks for 100 s at least; Linux' own limit (tcp_retries2) is some 15 minutes.
 UNREACHABLE = 100  # seconds
@@ -27,7 +29,7 @@ def load(name: str) -> Driver:
     if name not in NAMES:
         raise ValueError(f"DRIVER is {name!r}; it has to be one of {', '.join(NAMES)}.")
     taken = getattr(sys.modules.get("MySQLdb"), "__name__", None)
-    if taken not in (None, {"pymysql": "pymysql", "mysqlclient": "MySQLdb"}[name]):
+    if taken not in (None, LOADED_AS[name]):
         raise RuntimeError(
             f"DRIVER is {name!r}, but this process has {taken!r} loaded as MySQLdb already. "
             "Django's MySQL backend binds one driver per process: use the same DRIVER for every "

@@ -1,0 +1,115 @@
+"""A process that uses the pool, for tests of a host with several: `python member.py OPTIONS`.
+
+It obeys lines of its standard input: ``clients 30 0.05`` has 30 clients ask again and again, each
+for 0.05 s; ``clients 0 0`` lets them end; ``quit`` ends. After each line, and with ``tell``, it
+prints what it has done as a line of JSON.
+"""
+
+import argparse
+import sys
+
+parser = argparse.ArgumentParser()
+parser.add_argument("--threads", action="store_true")
+parser.add_argument("--url", required=True, help="socket,user,password,database")
+parser.add_argument("--options", required=True, help="OPTIONS as JSON")
+arguments = parser.parse_args()
+
+if not arguments.threads:
+    from gevent import monkey
+
+    monkey.patch_all()
+
+import json  # noqa: E402
+import os  # noqa: E402
+import threading  # noqa: E402
+import time  # noqa: E402
+from collections import Counter  # noqa: E402
+
+import django  # noqa: E402
+from django.conf import settings  # noqa: E402
+
+socket, user, password, database = arguments.url.split(",")
+settings.configure(
+    DATABASES={
+        "default": {
+            "ENGINE": "mysql_pool",
+            "NAME": database,
+            "USER": user,
+            "PASSWORD": password,
+            "HOST": socket,
+            "CONN_MAX_AGE": 60,
+            "OPTIONS": json.loads(arguments.options),
+        }
+    },
+    USE_TZ=True,
+)
+django.setup()
+
+from django.db import connection  # noqa: E402
+
+import mysql_pool  # noqa: E402
+
+answers = 0
+errors: Counter[str] = Counter()
+first_answer: list[float] = []
+generation = 0
+
+
+def client(mine: int, seconds: float) -> None:
+    global answers
+    begun = time.monotonic()
+    while generation == mine:
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT SLEEP(%s)", [seconds])
+                cursor.fetchall()
+            answers += 1
+            if not first_answer:
+                first_answer.append(time.monotonic() - begun)
+        except Exception as error:
+            errors[f"{type(error).__name__}: {error}"[:120]] += 1
+            time.sleep(0.01)
+    connection.close()
+
+
+def serve_clients(number: int, seconds: float) -> None:
+    global generation
+    generation += 1
+    first_answer.clear()
+    for _ in range(number):
+        threading.Thread(target=client, args=(generation, seconds), daemon=True).start()
+
+
+def tell() -> None:
+    stats = mysql_pool.stats().get("default", {})
+    stats = {name: stats.get(name) for name in ("max_conns", "open", "in_use", "idle", "waiting")}
+    first = first_answer[0] if first_answer else None
+    line = json.dumps(
+        {"pid": os.getpid(), "answers": answers, "errors": errors, "first": first, **stats}
+    )
+    os.write(1, line.encode() + b"\n")
+
+
+def obey(lines: list[str]) -> None:
+    for line in lines:
+        command, *words = line.split()
+        if command == "quit":
+            sys.exit()
+        if command == "clients":
+            serve_clients(int(words[0]), float(words[1]))
+        tell()
+
+
+def main() -> None:
+    if arguments.threads:
+        for line in sys.stdin:
+            obey([line])
+        return
+    from gevent.fileobject import FileObjectThread
+
+    for line in FileObjectThread(sys.stdin.buffer, "rb"):
+        obey([line.decode()])
+
+
+if __name__ == "__main__":
+    main()
