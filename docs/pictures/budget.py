@@ -1,6 +1,6 @@
 """Draws budget.svg: where the server's connections go. Its numbers come from the budget itself.
 
-python docs/pictures/budget.py > docs/pictures/budget.svg
+python -P docs/pictures/budget.py > docs/pictures/budget.svg
 """
 
 from budget.plan import Budget, plan
@@ -23,7 +23,7 @@ def draw() -> str:
             for n in range(b.workers * b.reloading_hosts)
         ],
         (p.headroom, "#e4e7eb", INK, "", ""),
-        (b.reserved, "#ed8936", INK, "", ""),
+        (p.reserve, "#ed8936", INK, "", ""),
     ]
     text, x = [], float(LEFT)
     for number, fill, ink, first, second in parts:
@@ -45,12 +45,12 @@ def draw() -> str:
     text += [
         brace(LEFT, steady, below, f"{p.steady_connections} connections at most"),
         brace(steady, peak, below, f"{p.peak_connections} during a reload"),
-        label(end, TOP + HEIGHT + 38, f"{b.reserved} for all others", INK, 12, "end"),
+        label(end, TOP + HEIGHT + 38, f"{p.reserve} for all others", INK, 12, "end"),
         label(LEFT, 32, f"max_connections = {b.max_connections}", INK, 20, "start", bold=True),
         label(
             LEFT, 56,
             f"({b.hosts} host + {b.reloading_hosts} that reloads) x {b.workers} workers share "
-            f"{b.max_connections} - {b.reserved}: each worker's pool has {p.pool_size}",
+            f"{b.max_connections} - {p.reserve}: each worker's pool has {p.pool_size}",
             PALE, 14, "start",
         ),
         label(
