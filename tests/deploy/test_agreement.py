@@ -225,6 +225,19 @@ def test_metrics_are_hidden_from_whom_nginx_passes_on() -> None:
     }
 
 
+def test_nginx_sends_these_headers_and_adds_none_for_the_client() -> None:
+    lines = re.findall(r"(?m)^( *)(proxy_set_header|add_header) (\S+) (.+);$", SITE)
+    assert [(directive, name, value) for _, directive, name, value in lines] == [
+        ("proxy_set_header", "Connection", '""'),
+        ("proxy_set_header", "Host", "$host"),
+        ("proxy_set_header", "X-Forwarded-For", "$remote_addr"),
+        ("proxy_set_header", "X-Forwarded-Proto", "$scheme"),
+        ("proxy_set_header", "X-Request-ID", "$request_id"),
+    ]
+    # A location that sets one of its own would lose all of them.
+    assert {indent for indent, *_ in lines} == {"    "}
+
+
 def test_nginx_caches_what_django_calls_static() -> None:
     url = found(r'(?m)^STATIC_URL = "(.*)"$', template("config/settings.py"))
     assert f"location /{url} {{" in SITE
@@ -321,3 +334,22 @@ def test_a_project_installs_an_ansible_that_the_collection_takes() -> None:
     oldest = found(r"ansible-core>=([\d.]+)", template("deploy/requirements.txt"))
     required = yaml.safe_load(text("ansible/meta/runtime.yml"))["requires_ansible"]
     assert required.removeprefix(">=").removesuffix(".0") == oldest
+
+
+# -- the distributions ----------------------------------------------------------------------------
+
+
+def test_a_distribution_that_the_host_role_accepts_is_named_wherever_they_are_named() -> None:
+    oldest = yaml.safe_load(text("ansible/roles/host/vars/main.yml"))["host_oldest"]
+    for file in sorted(ROLES.glob("*/meta/main.yml")):
+        platforms = yaml.safe_load(file.read_text())["galaxy_info"]["platforms"]
+        assert {platform["name"] for platform in platforms} == oldest.keys(), file
+    pages = (
+        "README.md",
+        "CONTRIBUTING.md",
+        "ansible/README.md",
+        "docs/tutorial/first-deployment.md",
+    )
+    for page in pages:
+        for distribution, release in oldest.items():
+            assert f"{distribution} {release}" in text(page), page

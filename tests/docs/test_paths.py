@@ -1,9 +1,12 @@
 """The pages that lead to files lead to files that are there, and to targets that make knows."""
 
 import re
+import subprocess
+import sys
 
 import pytest
 
+from benchmarks import peers
 from tests.places import REPOSITORY, TEMPLATE
 
 PAGES = ("CONTRIBUTING.md", "docs/explanation/architecture.md")
@@ -40,3 +43,19 @@ def test_every_target_that_a_page_names_is_one(page: str) -> None:
     # `make run` and `make deploy` are a generated project's.
     theirs = set(re.findall(r"^([a-z-]+):", (TEMPLATE / "Makefile").read_text(), re.MULTILINE))
     assert named - targets - theirs == set()
+
+
+@pytest.mark.parametrize("name", ["architecture", "budget"])
+def test_a_picture_is_what_its_program_draws_now(name: str) -> None:
+    # -P: or budget.py would find itself when it asks for the package.
+    program = [sys.executable, "-P", f"docs/pictures/{name}.py"]
+    drawn = subprocess.run(program, cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    picture = (REPOSITORY / f"docs/pictures/{name}.svg").read_text(encoding="utf-8")
+    assert drawn.stdout == picture, f"{' '.join(program[1:])} > docs/pictures/{name}.svg"
+
+
+def test_the_page_of_the_benchmark_names_every_peer() -> None:
+    text = (REPOSITORY / "docs/reference/benchmarks.md").read_text(encoding="utf-8")
+    named = re.findall(r"`([\w…-]+)`", text.partition("## What is compared")[2])
+    rules = "|".join(re.escape(name).replace("…", ".+") for name in named)
+    assert [name for name in peers.BY_NAME if not re.fullmatch(rules, name)] == []

@@ -184,6 +184,14 @@ def test_a_misspelt_argument_of_cookiecutter_is_found() -> None:
     assert unknown_arguments(["/bin/pytest", "workerz=4"], GOOD) == []
 
 
+def test_every_prompt_has_its_help_and_each_choice_too() -> None:
+    helps = PROMPTS["__prompts__"]
+    assert list(helps) == [name for name in PROMPTS if not name.startswith("_")]
+    for name, value in PROMPTS.items():
+        if isinstance(value, list) and not name.startswith("_"):
+            assert list(helps[name]) == ["__prompt__", *value]
+
+
 @pytest.mark.parametrize("prompt", [name for name in BUDGET_FIELDS if name != "worker_class"])
 def test_the_help_of_a_number_names_the_range_of_its_field(prompt: str) -> None:
     name = BUDGET_FIELDS[prompt]

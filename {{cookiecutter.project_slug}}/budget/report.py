@@ -126,7 +126,7 @@ def _bar(plan: Plan, paint: Paint) -> str:
         ("#", "green", "in the pools", plan.steady_connections),
         ("+", "yellow", "more at a reload", plan.peak_connections - plan.steady_connections),
         (".", "dim", "left", plan.headroom),
-        ("R", "bold", "reserved", total - plan.max_user_connections),
+        ("R", "bold", "reserved", plan.reserve),
     )
     bar, end, drawn = "", 0, 0
     for sign, style, _, size in parts:
@@ -160,7 +160,7 @@ def _binds(plan: Plan) -> str:
     b = plan.budget
     if plan.binds == "max_connections":
         pools = plan.peak_connections // plan.pool_size
-        guaranteed = pools * plan.concurrency + b.max_connections - plan.max_user_connections
+        guaranteed = pools * plan.concurrency + plan.reserve
         return f"the guaranteed mode would take {guaranteed}"
     if plan.binds == "worker_class":
         return "a sync worker serves one request and needs one connection"

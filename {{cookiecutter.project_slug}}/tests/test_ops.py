@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 import mysql_pool
 from budget.plan import plan
 from ops.limits import of_the_server, of_this_process
+from ops.metrics import COUNTERS, GAUGES, STATES
 from ops.server import ask_server
 
 
@@ -134,6 +135,11 @@ class TestMetrics:
         assert value["mysql_pool_size"] == stats["max_conns"]
         assert value["mysql_pool_checkouts_total"] == stats["checkouts"]
         assert value["mysql_pool_created_total"] == stats["created"] >= 1
+
+    def test_are_every_number_of_the_pool(self):
+        exported = {key for _, key, _ in (*GAUGES, *COUNTERS)} | {*STATES, "closed", "pinned"}
+        # All that are open are the sum of the states.
+        assert mysql_pool.stats()["default"].keys() - {"open"} == exported
 
     def test_are_told_apart_by_worker(self, samples):
         pool = [s for s in samples if s.name.startswith("mysql_pool")]

@@ -21,7 +21,8 @@ class ConnectionLimits:
     headroom: int  # connections that neither the peak nor the reserve uses
     hosts_left: int  # hosts that can be added with pools of this size
     hosts_left_smallest_pool: int  # the same with one connection a pool
-    max_user_connections: int  # of the application's account
+    reserve: int  # connections that the application's account cannot use
+    max_user_connections: int  # of that account
     max_waiting: int  # in one pool
 
 
@@ -216,7 +217,7 @@ B022 = Rule(
     ),
     source="MySQL manual, Setting Account Resource Limits",
     enforced_by="database server",
-    gives={"max_user_connections": for_the_application},
+    gives={"reserve": reserve, "max_user_connections": for_the_application},
     rows=_account_row,
 )
 
