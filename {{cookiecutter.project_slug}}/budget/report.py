@@ -157,7 +157,6 @@ def _mode(plan: Plan) -> str:
 
 
 def _binds(plan: Plan) -> str:
-    b = plan.budget
     if plan.binds == "max_connections":
         pools = plan.peak_connections // plan.pool_size
         guaranteed = pools * plan.concurrency + plan.reserve
