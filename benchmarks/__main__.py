@@ -3,6 +3,7 @@
     make bench                                      about ten minutes
     make bench ARGS=--full                          all workloads at 1, 2 and 10 times the pool
     make bench ARGS="--crowd --seconds 8"           from 200 to 4,000 clients: five minutes
+    make bench ARGS="--host --seconds 6"            one bound for a whole host: two minutes
     make bench ARGS="--peers ours-pymysql,sqlalchemy --workloads row --rounds 6"
     make bench ARGS="--output docs/reference/benchmarks"    also what the documentation shows
 
@@ -27,6 +28,8 @@ from localserver.server import Server
 
 HERE = Path(__file__).parent
 QUICK_PEERS = [peer.name for peer in peers.ALL if not peer.name.endswith("-request")]
+
+RELOADS = 10
 
 started = time.monotonic()
 
@@ -63,6 +66,7 @@ def parse() -> argparse.Namespace:
     add = parser.add_argument
     add("--full", action="store_true", help="every workload, kind of client and number of clients")
     add("--crowd", action="store_true", help="only what a request costs when thousands wait")
+    add("--host", action="store_true", help="only a host's connections: fixed shares, or one bound")
     add("--peers", help=f"some of: {','.join(peers.BY_NAME)}")
     add("--workloads", help=f"some of: {','.join(workloads.BY_NAME)}; or none")
     add("--clients", type=int, help="so many, instead of 1 to 10 times the pool")
@@ -88,6 +92,8 @@ def measure(arguments: argparse.Namespace, scratch: Path) -> Run:
     cells = workloads.full() if arguments.full else workloads.quick()
     if arguments.crowd:
         cells = workloads.crowd()
+    if arguments.host:
+        cells = workloads.host()
     if arguments.workloads:
         cells = [c for c in cells if c.workload.name in arguments.workloads.split(",")]
     if arguments.clients:
@@ -96,9 +102,11 @@ def measure(arguments: argparse.Namespace, scratch: Path) -> Run:
                 workloads.Cell(c.workload, arguments.clients, c.keep_alive) for c in cells
             )
         )
-    default = peers.BY_NAME if arguments.full else QUICK_PEERS
+    default = [peer.name for peer in peers.ALL] if arguments.full else QUICK_PEERS
     if arguments.crowd:
         default = [*goals.OURS, *goals.AS_GENERATED]
+    if arguments.host:
+        default = [peer.name for peer in peers.HOSTS]
     names = arguments.peers.split(",") if arguments.peers else default
     chosen = [peers.BY_NAME[name] for name in names]
     say("a private database server")
@@ -109,7 +117,7 @@ def measure(arguments: argparse.Namespace, scratch: Path) -> Run:
         serving.prepare(server)
         run = Run(about(server.sql("SELECT VERSION()")[0][0], arguments.python))
         bench = Bench(server, arguments.python, scratch, run)
-        if not (arguments.no_micro or arguments.crowd):
+        if not (arguments.no_micro or arguments.crowd or arguments.host):
             for peer in chosen:
                 if peer.name in inside.MEASURED:
                     say(f"inside one process: {peer.title}")
@@ -120,9 +128,14 @@ def measure(arguments: argparse.Namespace, scratch: Path) -> Run:
             cells,
             rounds=arguments.rounds,
             seconds=arguments.seconds,
-            fair=not (arguments.no_fairness or arguments.crowd),
+            fair=not (arguments.no_fairness or arguments.crowd or arguments.host),
             tell=say,
         )
+        if arguments.host:
+            for peer in chosen:
+                if peer.ledger:
+                    say(f"{RELOADS} reloads under load: {peer.title}")
+                    bench.reload(peer, RELOADS, pause=3)
     return run
 
 

@@ -6,15 +6,16 @@ peers backwards. Only numbers of one run are compared.
 
 import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pymysql
 
 from benchmarks import fairness, load
 from benchmarks.peers import BOUND, DATABASE, Peer
-from benchmarks.results import Fairness, Measurement, Run
+from benchmarks.results import Fairness, Measurement, Reloads, Run
 from benchmarks.serving import Broken, Serving
-from benchmarks.workloads import Cell
+from benchmarks.workloads import Cell, host
 from demo.observer import Observer
 from localserver.server import Server
 
@@ -77,6 +78,28 @@ class Bench:
                     Fairness(peer.name, number, seen.unluckiest, seen.slowest_first, seen.requests)
                 )
             observer.check()
+        self.drain()
+
+    def reload(self, peer: Peer, times: int, pause: float) -> None:
+        """Replace the workers of ``peer`` under load, every ``pause`` seconds."""
+        with (
+            Observer(self.server, DATABASE, interval=0.005) as observer,
+            Serving(peer, self.python, self.server.socket, self.scratch / "peer.log") as serving,
+            ThreadPoolExecutor(1) as clients,
+        ):
+            path = host()[0].workload.path
+            seconds = (times + 1) * pause
+            load_of_clients = clients.submit(
+                load.run, serving.url + path, clients=5 * BOUND, seconds=seconds, keep_alive=False
+            )
+            for _ in range(times):
+                time.sleep(pause)
+                serving.reload()
+            seen = load_of_clients.result()
+            observer.check()
+            self.run.reloads.append(
+                Reloads(peer.name, times, seen.requests, seen.failed, observer.most, observer.looks)
+            )
         self.drain()
 
     def measure(

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from benchmarks.peers import BOUND, BY_NAME
+from benchmarks.peers import BOUND, BY_NAME, HOST
 from benchmarks.report import table
 from benchmarks.results import Run, middle
 from benchmarks.workloads import FEW, MANY
@@ -37,6 +37,7 @@ def verdicts(run: Run) -> list[Verdict]:
         _bound(run),
         *_fairness(run),
         *_crowd(run),
+        *_host(run),
     ]
 
 
@@ -139,7 +140,7 @@ def _statements(run: Run) -> Verdict:
 
 
 def _bound(run: Run) -> Verdict:
-    values = [m.most_connections for m in run.measurements if BY_NAME[m.peer].ours]
+    values = [m.most_connections for m in run.measurements if m.peer in (*OURS, *AS_GENERATED)]
     return Verdict(
         f"most connections with MAX_CONNS 20 x 2: {BOUND}",
         f"{max(values)}" if values else "-",
@@ -164,6 +165,22 @@ def _crowd(run: Run) -> Iterable[Verdict]:
         if values:
             told = ", ".join(f"{value:.2f}" for value in values)
             yield Verdict(goal, f"{middle(values):.2f} ({told})", middle(values) <= 1.03)
+
+
+def _host(run: Run) -> Iterable[Verdict]:
+    cell = f"slow/keep/{5 * BOUND}"
+    if not run.of("host-ledger", cell):
+        return
+    ratios = run.ratios("host-ledger", "host-static", cell)
+    yield _ratio("one host, slow, 200 clients: req/s against fixed shares >= 1.9", ratios, 1.9)
+    most = int(_value(run, "host-ledger", cell, "most_connections"))
+    yield Verdict(f"one host: connections in use {HOST}, never more", str(most), most == HOST)
+    for seen in run.reloads:
+        yield Verdict(
+            f"one host, {seen.times} reloads under load: errors 0, never over {HOST}",
+            f"{seen.failed} of {seen.requests}, {seen.most_connections} in {seen.looks} looks",
+            not seen.failed and seen.most_connections <= HOST,
+        )
 
 
 def _fairness(run: Run) -> Iterable[Verdict]:

@@ -31,6 +31,7 @@ class Peer:
     options: dict[str, object] = field(default_factory=dict)
     bare: bool = False  # no Django at all
     as_generated: bool = False  # with the gunicorn.conf.py of a generated project
+    ledger: bool = False  # its processes share one bound
 
     @property
     def ours(self) -> bool:
@@ -134,4 +135,32 @@ ALL = (
     ),
 )
 
-BY_NAME = {peer.name: peer for peer in ALL}
+#: The defaults of a budget: so many connections has one host, and may one of 2 workers have if as
+#: many old ones may stand beside them.
+HOST, STATIC = 140, 35
+
+
+def host(name: str, title: str, *, ledger: bool) -> Peer:
+    """All connections of one host, for 2 workers and those that a reload adds."""
+    shared = {"HOST_CONNS": HOST, "GUARANTEED": 7, "STATIC_CONNS": STATIC} if ledger else {}
+    return Peer(
+        name=name,
+        title=title,
+        engine="mysql_pool",
+        settings={"CONN_MAX_AGE": 60},
+        options={
+            **{"MAX_CONNS": HOST if ledger else STATIC, "POOL_TIMEOUT": 30, "MAX_WAITING": 4000},
+            **shared,
+        },
+        ledger=ledger,
+    )
+
+
+HOSTS = (
+    host(
+        "host-static", f"{HOST} connections of a host, a fixed share for each worker", ledger=False
+    ),
+    host("host-ledger", f"{HOST} connections of a host, shared by its workers", ledger=True),
+)
+
+BY_NAME = {peer.name: peer for peer in (*ALL, *HOSTS)}

@@ -1,6 +1,6 @@
 """The tables, as text that is Markdown too."""
 
-from benchmarks.peers import BOUND, BY_NAME
+from benchmarks.peers import BOUND, BY_NAME, HOST
 from benchmarks.results import Run, middle
 
 REFERENCE = "sqlalchemy"  # what the ratios of a table are against, if it was measured
@@ -20,7 +20,10 @@ COLUMNS = (
 def text(run: Run) -> str:
     """Everything that was measured, broken peers included."""
     parts = [f"- {key}: {value}" for key, value in run.about.items()]
-    parts += ["", f"Each bounded peer may have {BOUND} connections; the server has 151."]
+    parts += [
+        "",
+        f"Each bounded peer may have {BOUND} connections (host-…: {HOST}); the server has 151.",
+    ]
     for cell in run.cells():
         parts += ["", *_cell(run, cell)]
     if run.fairness:

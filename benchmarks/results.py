@@ -46,6 +46,18 @@ class Fairness:
     requests: int
 
 
+@dataclass(frozen=True)
+class Reloads:
+    """What clients and server saw while a peer's workers were replaced ``times`` times."""
+
+    peer: str
+    times: int
+    requests: int
+    failed: int
+    most_connections: int
+    looks: int
+
+
 @dataclass
 class Run:
     """Everything of one run. ``broken`` names a peer, or a peer and a cell, and its error."""
@@ -54,6 +66,7 @@ class Run:
     measurements: list[Measurement] = field(default_factory=list)
     fairness: list[Fairness] = field(default_factory=list)
     micro: dict[str, dict[str, float]] = field(default_factory=dict)
+    reloads: list[Reloads] = field(default_factory=list)
     broken: dict[str, str] = field(default_factory=dict)
 
     def save(self, path: Path) -> None:
@@ -65,6 +78,7 @@ class Run:
         seen = json.loads(path.read_text())
         seen["measurements"] = [Measurement(**m) for m in seen["measurements"]]
         seen["fairness"] = [Fairness(**f) for f in seen["fairness"]]
+        seen["reloads"] = [Reloads(**r) for r in seen.get("reloads", [])]
         return cls(**seen)
 
     def cells(self) -> list[str]:

@@ -72,6 +72,7 @@ class Serving:
             "BENCH_PEER": peer.name,
             "BUDGET_FILE": os.devnull,  # the budget's defaults, for `as_generated`
             "BENCH_SOCKET": socket,
+            "BENCH_LEDGER": str(log.parent / "ledger" / "connections"),
             "PYTHONPATH": f"{REPOSITORY}:{TEMPLATE}",
             "PYTHONDONTWRITEBYTECODE": "1",
         }
@@ -125,6 +126,11 @@ class Serving:
             finally:
                 connection.close()
         raise Broken(f"did not answer within {START_TIMEOUT:.0f} s; {self.last_words()}")
+
+    def reload(self) -> None:
+        """Have Gunicorn replace its workers, old and new ones side by side."""
+        assert self._master is not None
+        self._master.send_signal(signal.SIGHUP)
 
     def probe(self, path: str) -> None:
         """One request. Raises `Broken` unless the answer is 200."""

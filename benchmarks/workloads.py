@@ -58,6 +58,11 @@ def crowd() -> list[Cell]:
     return [Cell(workload, n) for n in (FEW, MANY) for workload in (ALONE, elsewhere)]
 
 
+def host() -> list[Cell]:
+    """More clients than connections, and each holds one for long."""
+    return [Cell(BY_NAME["slow"], 5 * BOUND)]
+
+
 def full() -> list[Cell]:
     """Every workload, both kinds of clients, at 1, 2 and 10 times the pool (5: see the goals)."""
     return [

@@ -39,14 +39,14 @@ class Counts:
 
 
 class Observer:
-    """Looks every `INTERVAL`; use as a context manager.
+    """Looks every ``interval`` seconds; use as a context manager.
 
     ``most`` is the largest number of connections of ``account`` in one look; the server's own
     Max_used_connections, which misses nothing, counts all accounts together.
     """
 
-    def __init__(self, server: Server, account: str) -> None:
-        self._account = account
+    def __init__(self, server: Server, account: str, interval: float = INTERVAL) -> None:
+        self._account, self._interval = account, interval
         self._connection = pymysql.connect(
             unix_socket=server.socket,
             user=server.administrator,
@@ -59,6 +59,7 @@ class Observer:
         self._statements = 0
         self.now = 0
         self.most = 0
+        self.looks = 0
         self.error: Exception | None = None
 
     def __enter__(self) -> "Observer":
@@ -78,10 +79,11 @@ class Observer:
 
     def _look(self) -> None:
         try:
-            while not self._done.wait(INTERVAL):
+            while not self._done.wait(self._interval):
                 statement = "SELECT COUNT(*) FROM information_schema.processlist WHERE user = %s"
                 self.now = int(self.query(statement, self._account)[0][0])
                 self.most = max(self.most, self.now)
+                self.looks += 1
         except Exception as error:  # told by `check`, in the main thread
             self.error = error
 

@@ -6,6 +6,8 @@ from benchmarks.peers import BY_NAME, DATABASE
 
 PEER = BY_NAME[os.environ["BENCH_PEER"]]
 DATABASES = {"default": PEER.database(os.environ["BENCH_SOCKET"])}
+if PEER.ledger:
+    DATABASES["default"]["OPTIONS"]["LEDGER"] = os.environ["BENCH_LEDGER"]
 if "BENCH_CA" in os.environ:
     DATABASES["default"]["OPTIONS"]["ssl"] = {"ca": os.environ["BENCH_CA"]}
 
