@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from .closing import FIRST_PAUSE, LONGEST_PAUSE, Closer
+from .closing import FIRST_PAUSE, LONGEST_PAUSE, SETTLE, Closer
 from .concurrency import Owner, current, in_background, is_dead, patched
 from .drivers.contract import PhysicalConnection
 from .inventory import Inventory
@@ -56,15 +56,23 @@ class Host:
         if (listening is None or is_dead(listening[0])) and (
             patched() or threading.current_thread() is not threading.main_thread()
         ):
-            self._listening = (current(),)  # until it has begun
-            self._share.is_heard = True
-            if not self._start(self._listen):
-                self._listening, self._share.is_heard = None, False
+            begun = False
+            try:
+                self._listening = (current(),)  # until it has begun
+                self._share.is_heard = True
+                begun = self._start(self._listen)
+            finally:
+                if not begun:
+                    self._listening, self._share.is_heard = None, False
         sweeping = self._sweeping
         if self._share.has_met_left and (sweeping is None or is_dead(sweeping[0])):
-            self._sweeping = (current(),)
-            if not self._start(self._sweep):
-                self._sweeping = None
+            begun = False
+            try:
+                self._sweeping = (current(),)
+                begun = self._start(self._sweep)
+            finally:
+                if not begun:
+                    self._sweeping = None
 
     def _start(self, task: Callable[[], None]) -> bool:
         try:
@@ -81,13 +89,26 @@ class Host:
         inventory, share = self._inventory, self._share
         me = self._listening = (current(),)
         try:
-            while self._listening is me and (inventory.slots or inventory.waiters):
+            while self._listening is me and not self._has_nothing():
                 self._wait()
                 if self._listening is me:
                     self.see()
         finally:
             if self._listening is me:
                 self._listening, share.is_heard = None, False
+                if inventory.waiters:  # this was interrupted
+                    self.attend()
+
+    def _has_nothing(self) -> bool:
+        """Whether there is nothing to listen for. Then the others are told, and whoever waits from
+        now on finds nobody who listens."""
+        inventory = self._inventory
+        with inventory.lock:
+            if inventory.slots or inventory.waiters:
+                return False
+            self._listening, self._share.is_heard = None, False
+            self._share.tell()
+        return True
 
     def _wait(self) -> None:
         bell = self._share.bell
@@ -122,13 +143,13 @@ class Host:
         """
         inventory, share = self._inventory, self._share
         me = self._sweeping = (current(),)
-        with inventory.lock:
-            spec = next((slot.spec for slot in inventory.slots), None)
-            seats = share.claim_left() if spec is not None else []
-            seats += [seat for seat in share.seats if seat.left is not None]
         pause = FIRST_PAUSE
         try:
-            while seats and spec is not None and self._sweeping is me:
+            with inventory.lock:
+                spec = next((slot.spec for slot in inventory.slots), None)
+                if spec is not None:
+                    share.claim_left()
+            while spec is not None and self._sweeping is me and (seats := self._left()):
                 gone: list[Seat] = []
 
                 def ask(connection: PhysicalConnection) -> None:
@@ -139,17 +160,21 @@ class Host:
                 except Exception as error:
                     logger.debug("%s: cannot ask for the dead: %s", self._name, error)
                 self._free(gone)
-                seats = [seat for seat in seats if seat not in gone]
-                if seats:
+                if len(gone) < len(seats):
                     time.sleep(pause)
                     pause = min(2 * pause, LONGEST_PAUSE)
         finally:
-            with inventory.lock:
-                for seat in seats:
-                    if seat not in share.seats:
+            if self._sweeping is me:  # else they are the parent's, who asks
+                with inventory.lock:
+                    for seat in list(share.claimed):
                         share.give_back(seat, certain=False)
-            if self._sweeping is me:
                 self._sweeping = None
+
+    def _left(self) -> list[Seat]:
+        """Seats with a dead process's connection."""
+        with self._inventory.lock:
+            share = self._share
+            return [*share.claimed, *(seat for seat in share.seats if seat.left is not None)]
 
     @staticmethod
     def _is_gone(seat: Seat, connection: PhysicalConnection) -> bool:
@@ -159,6 +184,8 @@ class Host:
         return not connection.knows(left.number)
 
     def _free(self, seats: list[Seat]) -> None:
+        if seats:
+            time.sleep(SETTLE)  # the server's count drops a moment after its list
         with self._inventory.lock:
             for seat in seats:
                 if seat in self._share.seats:

@@ -19,6 +19,7 @@ import os
 import stat
 import struct
 import time
+from collections.abc import Collection
 
 from . import record as records
 from .record import Record
@@ -37,7 +38,7 @@ _SLOT = struct.Struct("<QQQ")
 
 # Locks are far behind whatever is written, and in the same place in every version of this file.
 _LOCKS_AT = 1 << 40
-_TOTALS_LOCK, _TEST_LOCK = _LOCKS_AT + (1 << 16), _LOCKS_AT + (1 << 16) + 1
+_TOTALS_LOCK, _TEST_LOCK, _TRY_LOCK = (_LOCKS_AT + (1 << 16) + number for number in range(3))
 _SLOT_LOCKS_AT = _LOCKS_AT + (1 << 20)
 _FLOCK = "hhqqi0q"
 
@@ -77,9 +78,9 @@ class LedgerFile:
     """
 
     def __init__(self, path: str, *, create: bool = True):
+        self._fd = self._folder = -1
         self.path = path
         self._may_create = create
-        self._fd = self._folder = -1
         if not hasattr(fcntl, "F_OFD_SETLK"):
             raise Unusable("this system has no open file description locks (Linux has)")
         try:
@@ -193,8 +194,10 @@ class LedgerFile:
         for number in range(RECORDS):
             if _lock(self._fd, _LOCKS_AT + number):
                 left = self._read_record(number)
-                if left is not None:
-                    self._add_up(left)
+                # Another process adds up, and may have been stopped: leave this one to others.
+                if left is not None and not self._add_up(left):
+                    _unlock(self._fd, _LOCKS_AT + number)
+                    continue
                 self._write(bytes(records.SIZE), _RECORDS_AT + number * records.SIZE)
                 return number
         raise Unusable(f"it has room for {RECORDS} pools, and as many processes use it")
@@ -236,12 +239,10 @@ class LedgerFile:
         ]
         return [record for record in found if record is not None]
 
-    def _add_up(self, ended: Record) -> None:
-        deadline = time.monotonic() + 0.1
-        while not _lock(self._fd, _TOTALS_LOCK):
-            if time.monotonic() > deadline:  # whoever has it was stopped
-                return
-            time.sleep(0.001)
+    def _add_up(self, ended: Record) -> bool:
+        """Whether it could be done now. Nothing here may wait: the caller has its pool's lock."""
+        if not _lock(self._fd, _TOTALS_LOCK):
+            return False
         try:
             totals = self.read_totals()
             place = next(
@@ -256,6 +257,7 @@ class LedgerFile:
             self._write(records.write(total), _TOTALS_AT + place * records.SIZE)
         finally:
             _unlock(self._fd, _TOTALS_LOCK)
+        return True
 
     # -- slots -------------------------------------------------------------------------------
 
@@ -278,6 +280,24 @@ class LedgerFile:
         """Let go of a slot."""
         _unlock(self._fd, _SLOT_LOCKS_AT + slot)
 
+    def may_try(self) -> bool:
+        """Whether this user may take a slot about which nobody could be asked: one at a time may,
+        of all users. Until `end_try`."""
+        return _lock(self._fd, _TRY_LOCK)
+
+    def end_try(self) -> None:
+        """It has come out what was in the slot."""
+        _unlock(self._fd, _TRY_LOCK)
+
+    def keep_slots(self, slots: Collection[int]) -> None:
+        """Let go of all slots but these."""
+        begin = 0
+        for slot in sorted(slots):
+            if slot > begin:
+                _unlock(self._fd, _SLOT_LOCKS_AT + begin, slot - begin)
+            begin = slot + 1
+        _unlock(self._fd, _SLOT_LOCKS_AT + begin, 0)  # 0: and all that follow
+
     def write_slot(self, slot: int, owner: SlotOwner | None) -> None:
         """Say who has a slot and which connection is in it; None: nobody, and none."""
         values = (owner.record, owner.number, owner.server) if owner else (0, 0, 0)
@@ -288,11 +308,17 @@ class LedgerFile:
     def close(self) -> None:
         """Let go of everything. In the child of a fork this lets go of nothing: the locks are the
         parent's, as long as the parent has its own descriptor."""
-        for fd in (self._fd, self._folder):
-            if fd >= 0:
-                with contextlib.suppress(OSError):
-                    os.close(fd)
-        self._fd = self._folder = -1
+        # Forgotten first: a second close() would close what has this number by then.
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+        folder, self._folder = self._folder, -1
+        if folder >= 0:
+            os.close(folder)
+
+    def __del__(self) -> None:
+        # An exception of a signal handler may strike before anybody has this object.
+        self.close()
 
     def _write(self, data: bytes, at: int) -> None:
         with contextlib.suppress(OSError):  # a full disk: the locks hold all the same
@@ -307,8 +333,8 @@ def _lock(fd: int, at: int) -> bool:
     return True
 
 
-def _unlock(fd: int, at: int) -> None:
-    fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _flock(fcntl.F_UNLCK, at))
+def _unlock(fd: int, at: int, length: int = 1) -> None:
+    fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _flock(fcntl.F_UNLCK, at, length))
 
 
 def _is_locked(fd: int, at: int) -> bool:
@@ -317,5 +343,5 @@ def _is_locked(fd: int, at: int) -> bool:
     return kind != fcntl.F_UNLCK
 
 
-def _flock(kind: int, at: int) -> bytes:
-    return struct.pack(_FLOCK, kind, os.SEEK_SET, at, 1, 0)
+def _flock(kind: int, at: int, length: int = 1) -> bytes:
+    return struct.pack(_FLOCK, kind, os.SEEK_SET, at, length, 0)

@@ -27,18 +27,18 @@ class Bell:
         if len(os.fsencode(path)) > LONGEST_PATH:  # the same folder by a shorter name
             self._folder = os.open(os.path.dirname(path), os.O_RDONLY | os.O_CLOEXEC)
         address = self._address(record)
-        self._mine = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         try:
+            self._mine = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
             # Of a process that has ended: the record is ours.
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(address)
             self._mine.bind(address)
             os.chmod(address, 0o600)
+            self._others = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+            self._others.setblocking(False)
         except OSError:
             self.close()
             raise
-        self._others = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._others.setblocking(False)
 
     def _address(self, record: int) -> str:
         path = self._path
@@ -65,9 +65,9 @@ class Bell:
 
     def close(self) -> None:
         """Close the sockets. The file stays for the next one with this record."""
-        self._mine.close()
-        if hasattr(self, "_others"):
-            self._others.close()
+        for name in ("_mine", "_others"):
+            if hasattr(self, name):
+                getattr(self, name).close()
         if self._folder >= 0:
             os.close(self._folder)
             self._folder = -1

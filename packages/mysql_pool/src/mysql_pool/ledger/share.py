@@ -67,6 +67,8 @@ class Share:
 
     def _begin(self) -> None:
         self.seats: set[Seat] = set()
+        self.claimed: set[Seat] = set()
+        """Slots that dead processes have left, while this pool asks whether they are free."""
         self.most = self.terms.static_conns
         """The bound of the pool at this moment."""
         self.problem: str | None = None
@@ -77,7 +79,8 @@ class Share:
         self.is_heard = False
         """Whether somebody listens to the bell, and gives up what others need."""
         self._record = -1
-        self._tried_at = self._looked_at = float("-inf")
+        self._tried_at = self._looked_at = self._found_none_at = float("-inf")
+        self._told_short = False
         self._short: list[int] = []
         self._left_since: dict[tuple[int, int], float] = {}
 
@@ -109,44 +112,46 @@ class Share:
         if self._file is not None:
             if self._file.is_current():
                 return True
-            self._let_go()
-            self._tried_at = float("-inf")
-        if moment - self._tried_at < TRY_EVERY:
+        elif moment - self._tried_at < TRY_EVERY:
             return False
         self._tried_at = moment
         file = None
         try:
             file = LedgerFile(self.terms.path)
-            self._record = file.take_record()
+            record = file.take_record()
         except Unusable as error:
             if file is not None:
                 file.close()
+            self._let_go()
             self._do_without(str(error))
             return False
-        self._file = file
+        # The old file is kept until then: others open nothing in the new one as long as it is.
+        self.claimed.clear()
+        self._sit_down(file, record, self.seats)
+        self._let_go()
+        self._file, self._record = file, record
+        file.is_ready()
         try:
             self._bell = Bell(self.terms.path, self._record)
         except OSError as error:
             logger.warning("%s: nobody can wake this pool: %s", self.terms.path, error)
-        self._sit_down(file)
         if self.problem is not None:
             logger.warning("%s: the ledger is used from now on", self.terms.path)
         self.problem = None
         self.look(moment, at_once=True)
         return True
 
-    def _sit_down(self, file: LedgerFile) -> None:
-        """Slots of this file for the connections that there are already."""
-        taken: set[int] = set()
-        for seat in self.seats:
-            wishes = range(self.terms.host_conns)
+    def _sit_down(self, file: LedgerFile, record: int, seats: Collection[Seat]) -> None:
+        """Slots of this file for connections that there are already, as far as there are any."""
+        taken = {one.number for one in (self.seats | self.claimed).difference(seats)}
+        for seat in seats:
             first = [] if seat.number is None else [seat.number]
             seat.number = None
-            for number in (*first, *wishes):
+            for number in (*first, *range(self.terms.host_conns)):
                 if number not in taken and file.lock_slot(number):
                     seat.number = number
                     taken.add(number)
-                    self._write_seat(seat)
+                    self._write_seat(seat, file, record)
                     break
 
     def _do_without(self, why: str) -> None:
@@ -161,6 +166,7 @@ class Share:
             )
         for seat in self.seats:
             seat.number = None
+        self.claimed.clear()
         self.most = self.terms.static_conns
 
     # -- seats -----------------------------------------------------------------------------
@@ -175,7 +181,10 @@ class Share:
             return seat
         if len(self.seats) >= self.most:
             self.look(moment)
-        found = self._find(moment) if len(self.seats) < self.most else None
+        found = None
+        if len(self.seats) < self.most and moment - self._found_none_at >= LOOK_EVERY:
+            found = self._find(moment)
+            self._found_none_at = moment if found is None else float("-inf")
         if found is None:
             self.look(moment)
             return None
@@ -195,7 +204,7 @@ class Share:
         assert file is not None
         if not file.is_ready():
             return None
-        mine = {seat.number for seat in self.seats}
+        mine = {seat.number for seat in self.seats | self.claimed}
         others = []
         for number, owner in enumerate(file.read_slots(self.terms.host_conns)):
             if number in mine:
@@ -209,63 +218,84 @@ class Share:
         self._left_since = {
             key: self._left_since.get(key, moment) for key in ((n, o.number) for n, o in left)
         }
-        if any(seat.connection.number for seat in self.seats):
-            return None  # there is somebody to ask about them: see `claim_left`
+        if self.seats:
+            return None  # there is somebody to ask about them, or will be: see `claim_left`
         for number, owner in left:
             waited = moment - self._left_since[number, owner.number]
-            if waited >= LEFT_ALONE and file.lock_slot(number):
-                return Seat(number, owner if owner.number else None)
+            if waited >= LEFT_ALONE and file.may_try() and file.lock_slot(number):
+                return Seat(number, owner)
         return None
 
-    def claim_left(self) -> list[Seat]:
-        """Seats for the slots that dead processes have left, to be given back with `give_back` when
-        their connections have ended."""
+    def _end_try(self) -> None:
+        if self._file is not None and not any(seat.left for seat in self.seats):
+            self._file.end_try()
+
+    def claim_left(self) -> None:
+        """Put into ``claimed`` what dead processes have left, to be given back with `give_back`
+        when their connections have ended."""
         file = self._file
         self.has_met_left = False
         if file is None:
-            return []
-        mine = {seat.number for seat in self.seats}
-        seats = []
+            return
+        mine = {seat.number for seat in self.seats | self.claimed}
         for number, owner in enumerate(file.read_slots(self.terms.host_conns)):
             if (owner.record or owner.number) and number not in mine and file.lock_slot(number):
-                seats.append(Seat(number, owner))
-        return seats
+                self.claimed.add(Seat(number, owner))
 
     def opened(self, seat: Seat, number: int | None, server: str | None) -> None:
         """There is a connection in this seat, with this number at this server."""
         seat.connection = SlotOwner(0, number or 0, identify(server))
         self._write_seat(seat)
+        if not self.is_heard:  # nobody writes the record now and then
+            self.tell()
 
-    def _write_seat(self, seat: Seat) -> None:
-        if self._file is None or seat.number is None:
+    def _write_seat(
+        self, seat: Seat, file: LedgerFile | None = None, record: int | None = None
+    ) -> None:
+        file = file or self._file
+        if file is None or seat.number is None:
             return
         connection = seat.left or seat.connection
-        self._file.write_slot(
-            seat.number, SlotOwner(self._record + 1, connection.number, connection.server)
-        )
+        record = self._record if record is None else record
+        file.write_slot(seat.number, SlotOwner(record + 1, connection.number, connection.server))
 
     def give_back(self, seat: Seat, *, certain: bool = True) -> None:
         """The seat is free. Not ``certain``: its connection may still be at the server; whoever
         takes the slot next has to ask."""
+        if seat not in self.seats and seat not in self.claimed:
+            return  # of a file that is used no more: its number may be another seat's by now
+        if seat in self.seats and seat.left is not None:
+            certain = False  # what ended is not what the dead process has left
         self.seats.discard(seat)
+        self.claimed.discard(seat)
         number, seat.number = seat.number, None
+        self._found_none_at = float("-inf")
         if self._file is None or number is None:
             return
         if certain:
             self._file.write_slot(number, None)
         self._file.unlock_slot(number)
+        if seat.left is not None:
+            self._end_try()
+        if not self.is_heard:
+            self.tell()
         self._ring(self._short)
 
     def left_is_gone(self, seat: Seat) -> None:
         """The dead process's connection in this seat has ended."""
         seat.left = None
         self._write_seat(seat)
+        self._end_try()
 
     def keep_only(self, seats: Collection[Seat]) -> None:
         """Give back what was taken and is not among ``seats``: an exception of a signal handler
-        struck between two steps."""
+        struck between two steps. Whoever takes it next has to ask: nobody knows how far it was."""
         for seat in self.seats.difference(seats):
-            self.give_back(seat)
+            self.give_back(seat, certain=False)
+        self._end_try()
+        if self._file is not None:
+            mine = self.seats | self.claimed
+            self._file.keep_slots({seat.number for seat in mine if seat.number is not None})
 
     # -- the others ------------------------------------------------------------------------
 
@@ -275,9 +305,16 @@ class Share:
         Not more often than every `LOOK_EVERY` seconds, unless ``at_once``.
         """
         file = self._file
-        if file is None or (moment - self._looked_at < LOOK_EVERY and not at_once):
+        # Who begins to want more says so at once; after that the others know.
+        every = LOOK_EVERY if self._told_short else LOOK_EVERY / 20
+        if file is None or (moment - self._looked_at < every and not at_once):
             return
         self._looked_at = moment
+        if at_once:
+            self._found_none_at = float("-inf")
+        standing = [seat for seat in self.seats if seat.number is None]
+        if standing:
+            self._sit_down(file, self._record, standing)
         me = self._describe()
         others = {
             number: record
@@ -291,6 +328,7 @@ class Share:
             self.most = min(self.most, self.terms.guaranteed)  # it could not be asked to give up
         file.write_record(self._record, replace(me, most=self.most))
         due = shares(total, claims)
+        self._told_short = claims[0].is_short
         self._short = [
             number
             for number, claim, share in zip(others, claims[1:], due[1:], strict=True)
