@@ -2,6 +2,8 @@
 
 import contextlib
 import json
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -25,12 +27,15 @@ class Member:
             stderr=stderr,
             text=True,
         )
+        self.children = []
 
     def __call__(self, line):
         """Have it obey ``line``, and return what it tells."""
         self.process.stdin.write(line + "\n")
         self.process.stdin.flush()
-        return json.loads(self.process.stdout.readline())
+        told = json.loads(self.process.stdout.readline())
+        self.children = told["children"]
+        return told
 
     def clients(self, number, seconds=0.02):
         return self(f"clients {number} {seconds}")
@@ -43,7 +48,13 @@ class Member:
         self.process.kill()
         self.process.wait()
 
+    def kill_children(self):
+        for pid in self.children:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
     def end(self):
+        self.kill_children()
         if self.process.poll() is None:
             with contextlib.suppress(BrokenPipeError):
                 self.process.stdin.write("quit\n")
