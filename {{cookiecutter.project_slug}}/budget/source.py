@@ -12,17 +12,23 @@ from pathlib import Path
 from typing import Any
 
 from budget.check import BudgetError, Problem, check
-from budget.fields import FIELDS, TABLES, Budget
+from budget.fields import CHOICES, CONSUMER_FIELDS, FIELDS, TABLES, Budget, Consumer
 from budget.rules.reading import (
+    CONSUMER_NAME,
+    CONSUMERS,
     FILE_VARIABLE,
     MAX_BYTES,
     PREFIX,
     VARIABLES,
+    misnamed_consumer,
+    no_consumer,
     no_table,
     unknown_key,
+    unknown_key_of_consumer,
     unknown_table,
     unknown_variable,
     unusable_file,
+    wrong_number_of_consumer,
 )
 
 __all__ = ["FILE_VARIABLE", "Reading", "load", "number", "read"]
@@ -37,6 +43,7 @@ class Reading:
     values: dict[str, Any] = field(default_factory=dict)
     origins: dict[str, str] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    consumers: list[Consumer] = field(default_factory=list)
 
     def put(self, name: str, value: Any, origin: str) -> None:
         self.values[name] = value
@@ -57,7 +64,7 @@ def load(
     and also numbers that do not fit together, as only here is known which of them came from where.
     """
     reading = read(path, environ, **overrides)
-    budget = Budget(**reading.values)
+    budget = Budget(**reading.values, consumers=tuple(reading.consumers))
     problems = [
         *reading.problems,
         *(replace(p, where=reading.origins.get(p.field, "default")) for p in check(budget)),
@@ -107,10 +114,13 @@ def _read_file(path: Path, reading: Reading) -> None:
         return unusable(f"is not valid TOML: {str(error)[:200]}")
     for table, content_of_table in document.items():
         place = _place(path, text, "", table)
-        if table not in TABLES:
+        if table not in (*TABLES, CONSUMERS):
             reading.problems.append(unknown_table(table, place))
         elif not isinstance(content_of_table, dict):
             reading.problems.append(no_table(table, place))
+        elif table == CONSUMERS:
+            for name, content_of_consumer in content_of_table.items():
+                _read_consumer(path, text, name, content_of_consumer, reading)
         else:
             _read_table(path, text, table, content_of_table, reading)
     return None
@@ -127,6 +137,28 @@ def _read_table(
             reading.problems.append(unknown_key(table, key, place))
 
 
+def _read_consumer(path: Path, text: str, name: str, content: Any, reading: Reading) -> None:
+    table = f"{CONSUMERS}.{name}"
+    here = _place(path, text, CONSUMERS, name)
+    if not isinstance(content, dict):
+        reading.problems.append(no_consumer(name, here))
+        return
+    here = _place(path, text, "", table)
+    if not CONSUMER_NAME.fullmatch(name):
+        reading.problems.append(misnamed_consumer(name, here))
+        return
+    problems = []
+    for key, value in content.items():
+        place = _place(path, text, table, key)
+        if key not in CONSUMER_FIELDS:
+            problems.append(unknown_key_of_consumer(name, key, place))
+        elif problem := wrong_number_of_consumer(name, key, value, place):
+            problems.append(problem)
+    reading.problems += problems
+    if not problems:
+        reading.consumers.append(Consumer(name=name, **content))
+
+
 def _read_environment(environ: Mapping[str, str], reading: Reading) -> None:
     for variable in sorted(environ):
         if variable in VARIABLES:
@@ -139,7 +171,7 @@ def _read_environment(environ: Mapping[str, str], reading: Reading) -> None:
 
 
 def _put_text(reading: Reading, name: str, text: str, origin: str) -> None:
-    reading.put(name, text if name == "worker_class" else number(text), origin)
+    reading.put(name, text if name in CHOICES else number(text), origin)
 
 
 def number(text: str) -> int | str:
@@ -163,7 +195,7 @@ def _place(path: Path, text: str, table: str, key: str) -> str:
         header = re.match(r"\s*\[+\s*([^]]+?)\s*\]", line)
         if header:
             current = header[1].strip("\"'")
-            if not table and current.split(".")[0] == key:
+            if not table and key in (current, current.split(".")[0]):
                 return f"{name}, line {line_number}"
         elif current == table and re.match(rf"""\s*["']?{re.escape(key)}["']?\s*[=.]""", line):
             return f"{name}, line {line_number}"
