@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from budget.fields import Consumer
 from budget.plan import Budget, BudgetError
-from budget.source import load
+from budget.source import consumers_text, load
 
 
 @pytest.fixture
@@ -38,6 +38,21 @@ def test_consumers_are_read_in_the_order_of_the_file(file: Path) -> None:
         Consumer(name="mail"),
         Consumer(name="celery", processes=4, machines=2),
     )
+
+
+def test_consumers_in_the_environment_take_the_place_of_those_in_the_file(file: Path) -> None:
+    file.write_text("[consumers.mail]\n")
+    budget = Budget(consumers=(Consumer(name="celery", processes=4, machines=2),))
+    text = consumers_text(budget)
+    assert text == '{"celery": {"processes": 4, "connections": 1, "machines": 2}}'
+    assert load(file, {"BUDGET_CONSUMERS": text}) == budget
+    assert load(file, {"BUDGET_CONSUMERS": "{}"}) == Budget()
+
+
+@pytest.mark.parametrize("text", ["", "celery", "[]", "()"])
+def test_consumers_in_the_environment_that_are_no_json_object_are_refused(text: str) -> None:
+    (problem,) = refused(None, {"BUDGET_CONSUMERS": text})
+    assert problem.startswith("B006 (environment): BUDGET_CONSUMERS is no JSON object. Write ")
 
 
 def test_the_sharing_is_taken_from_the_environment_too() -> None:

@@ -460,8 +460,8 @@ B025 = Rule(
     text=(
         'With `sharing = "host"`: `min(C, max(1, floor((N - promised on a host) / '
         f"({GUARANTEED_PART} x W x K))))` for each worker and alias, `connections` for each "
-        "process of a consumer, 1 for any other command. What nobody else wants may be opened beyond it. "
-        "With `process` it is P."
+        "process of a consumer, 1 for any other command. What nobody else wants may be opened "
+        "beyond it. With `process` it is P."
     ),
     why=(
         "A worker that was idle answers its next requests at once, however busy the others are. "

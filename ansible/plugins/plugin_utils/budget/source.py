@@ -3,11 +3,13 @@
 Not for what is wrong with them (rules/), though `load` reports it.
 """
 
+import json
 import os
 import re
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from budget.fields import CHOICES, CONSUMER_FIELDS, FIELDS, TABLES, Budget, Cons
 from budget.rules.reading import (
     CONSUMER_NAME,
     CONSUMERS,
+    CONSUMERS_VARIABLE,
     FILE_VARIABLE,
     MAX_BYTES,
     PREFIX,
@@ -27,11 +30,12 @@ from budget.rules.reading import (
     unknown_key_of_consumer,
     unknown_table,
     unknown_variable,
+    unusable_consumers,
     unusable_file,
     wrong_number_of_consumer,
 )
 
-__all__ = ["FILE_VARIABLE", "Reading", "load", "number", "read"]
+__all__ = ["FILE_VARIABLE", "Reading", "consumers_text", "load", "number", "read"]
 
 StrPath = str | os.PathLike[str]
 
@@ -119,8 +123,8 @@ def _read_file(path: Path, reading: Reading) -> None:
         elif not isinstance(content_of_table, dict):
             reading.problems.append(no_table(table, place))
         elif table == CONSUMERS:
-            for name, content_of_consumer in content_of_table.items():
-                _read_consumer(path, text, name, content_of_consumer, reading)
+            for name, consumer in content_of_table.items():
+                _read_consumer(name, consumer, partial(_place_of_consumer, path, text), reading)
         else:
             _read_table(path, text, table, content_of_table, reading)
     return None
@@ -137,22 +141,30 @@ def _read_table(
             reading.problems.append(unknown_key(table, key, place))
 
 
-def _read_consumer(path: Path, text: str, name: str, content: Any, reading: Reading) -> None:
-    table = f"{CONSUMERS}.{name}"
-    here = _place(path, text, CONSUMERS, name)
+def _place_of_consumer(path: Path, text: str, name: str, key: str | None) -> str:
+    """Where a consumer is written, or one of its keys."""
+    if key is not None:
+        return _place(path, text, f"{CONSUMERS}.{name}", key)
+    table = _place(path, text, "", f"{CONSUMERS}.{name}")
+    return _place(path, text, CONSUMERS, name) if table == _escaped(path.name) else table
+
+
+def _read_consumer(
+    name: str, content: Any, place: Callable[[str, str | None], str], reading: Reading
+) -> None:
+    here = place(name, None)
     if not isinstance(content, dict):
         reading.problems.append(no_consumer(name, here))
         return
-    here = _place(path, text, "", table)
     if not CONSUMER_NAME.fullmatch(name):
         reading.problems.append(misnamed_consumer(name, here))
         return
     problems = []
     for key, value in content.items():
-        place = _place(path, text, table, key)
+        where = place(name, key)
         if key not in CONSUMER_FIELDS:
-            problems.append(unknown_key_of_consumer(name, key, place))
-        elif problem := wrong_number_of_consumer(name, key, value, place):
+            problems.append(unknown_key_of_consumer(name, key, where))
+        elif problem := wrong_number_of_consumer(name, key, value, where):
             problems.append(problem)
     reading.problems += problems
     if not problems:
@@ -163,11 +175,34 @@ def _read_environment(environ: Mapping[str, str], reading: Reading) -> None:
     for variable in sorted(environ):
         if variable in VARIABLES:
             _put_text(reading, VARIABLES[variable], environ[variable], variable)
+        elif variable == CONSUMERS_VARIABLE:
+            _put_consumers(reading, environ[variable])
         elif variable.startswith(PREFIX) and variable != FILE_VARIABLE:
             reading.problems.append(unknown_variable(variable))
     # Platforms set this one for every application, so the budget's own name wins over it.
     if "WEB_CONCURRENCY" in environ and "BUDGET_WORKERS" not in environ:
         _put_text(reading, "workers", environ["WEB_CONCURRENCY"], "WEB_CONCURRENCY")
+
+
+def consumers_text(budget: Budget) -> str:
+    """The consumers of `budget` as the variable BUDGET_CONSUMERS has them."""
+    tables = {each.name: asdict(each) for each in budget.consumers}
+    for table in tables.values():
+        del table["name"]
+    return json.dumps(tables)
+
+
+def _put_consumers(reading: Reading, text: str) -> None:
+    try:
+        tables = json.loads(text)
+    except (ValueError, RecursionError):
+        tables = None
+    if not isinstance(tables, dict):
+        reading.problems.append(unusable_consumers())
+        return
+    reading.consumers.clear()
+    for name, consumer in tables.items():
+        _read_consumer(name, consumer, lambda name, key: CONSUMERS_VARIABLE, reading)
 
 
 def _put_text(reading: Reading, name: str, text: str, origin: str) -> None:

@@ -25,6 +25,8 @@ from budget.rule import Refusal, Rule
 CONSUMERS = "consumers"
 PREFIX = "BUDGET_"
 FILE_VARIABLE = "BUDGET_FILE"
+#: JSON, as the tables below [consumers]; it takes their place.
+CONSUMERS_VARIABLE = "BUDGET_CONSUMERS"
 #: The field that each variable of the environment overrides.
 VARIABLES = {PREFIX + name.upper(): name for name in FIELDS}
 
@@ -120,7 +122,7 @@ B003 = Rule(
 def unknown_variable(variable: str) -> Problem:
     """The environment has a variable with the budget's prefix that overrides nothing."""
     rule = f"{shorten(variable)} is no variable of the budget"
-    known = [*VARIABLES, FILE_VARIABLE]
+    known = [*VARIABLES, FILE_VARIABLE, CONSUMERS_VARIABLE]
     return Problem(B004.id, "", None, rule, _nearest(variable, known, known), where="environment")
 
 
@@ -128,7 +130,8 @@ B004 = Rule(
     id="B004",
     title=f"No unknown {PREFIX} variables",
     text=(
-        f"`{PREFIX}<FIELD>` overrides one field, and `{FILE_VARIABLE}` names the file. No other "
+        f"`{PREFIX}<FIELD>` overrides one field, and `{FILE_VARIABLE}` names the file; "
+        f"`{CONSUMERS_VARIABLE}` is JSON in the place of its consumers. No other "
         f"name begins with {PREFIX}. `WEB_CONCURRENCY` means `workers`, unless "
         f"`{PREFIX}WORKERS` is set."
     ),
@@ -161,6 +164,13 @@ def misnamed_consumer(name: str, where: str) -> Problem:
     rule = f"{shorten(name)} is no name of a consumer"
     fix = f"Use a to z, digits, - and _, at most {LONGEST_NAME} of them, and not 'web'"
     return Problem(B006.id, "", None, rule, fix, where=where)
+
+
+def unusable_consumers() -> Problem:
+    """The variable of the consumers is no JSON object."""
+    rule = f"{CONSUMERS_VARIABLE} is no JSON object"
+    fix = f"""Write {CONSUMERS_VARIABLE}='{{"celery": {{"processes": 4}}}}', or unset it"""
+    return Problem(B006.id, "", None, rule, fix, where="environment")
 
 
 def no_consumer(name: str, where: str) -> Problem:

@@ -52,9 +52,9 @@ B026 = Rule(
     title="What is promised to consumers",
     text=(
         "A table `[consumers.NAME]` stands for processes beside the web workers: a task queue, "
-        "cron, shells. `processes x connections x K` are promised to it on each of its machines. With "
-        "`machines = 0` it runs on every application host, also on `extra_hosts`. Elsewhere its "
-        "connections are taken off M before the hosts get theirs."
+        "cron, shells. `processes x connections x K` are promised to it on each of its machines. "
+        "With `machines = 0` it runs on every application host, also on `extra_hosts`. Elsewhere "
+        "its connections are taken off M before the hosts get theirs."
     ),
     why=(
         "Each process has a pool of its own. What nobody counted is missing when the site is busy: "
