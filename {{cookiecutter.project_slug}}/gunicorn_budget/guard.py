@@ -81,13 +81,18 @@ class Guard:
             settings = {name: server.cfg.settings[name].get() for name in names}
             _in_force = InForce(accepted, settings)
         _hand_over(server, _in_force.plan)
+        of_plan = _in_force.plan
+        if of_plan.budget.sharing == "host":
+            pools = f"that share {of_plan.host_connections} connections of this host"
+        else:
+            pools = f"with a pool of {of_plan.pool_size} each"
         _log(server).info(
-            "Connection budget: %s workers with a pool of %s each; at most %s connections while "
-            "hosts reload, %s allowed",
-            _in_force.plan.budget.workers,
-            _in_force.plan.pool_size,
-            _in_force.plan.peak_connections,
-            _in_force.plan.max_user_connections,
+            "Connection budget: %s workers %s; at most %s connections while hosts reload, "
+            "%s allowed",
+            of_plan.budget.workers,
+            pools,
+            of_plan.peak_connections,
+            of_plan.max_user_connections,
         )
 
     def _budget_of(self, server: Arbiter) -> Budget:
