@@ -7,6 +7,7 @@ import sys
 
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+    os.environ.setdefault("POOL_ROLE", "command")
     try:
         from django.core.management import execute_from_command_line
     except ImportError as error:

@@ -105,6 +105,30 @@ def test_files_of_several_hosts(rendered, tmp_path):
     assert "ssl" not in files["site.conf"]
 
 
+def test_a_host_that_shares_its_connections_has_one_ledger_for_its_workers(rendered):
+    files = rendered(plan_numbers={"sharing": "host"})
+    units = [name for name in files if name.startswith("shop") and name.endswith(".service")]
+    for name in units:
+        # Jobs and migrations use other accounts, whose connections are of the reserve.
+        with_ledger = "migrate" not in name and "clearsessions" not in name
+        assert ("\nRuntimeDirectory=shop\n" in files[name]) is with_ledger
+        if with_ledger:
+            unit = settings(files[name])
+            assert unit["RuntimeDirectoryMode"] == "0700"
+            # Each of them may end while another one uses the file.
+            assert unit["RuntimeDirectoryPreserve"] == "yes"
+    environment = settings(files["environment"])
+    assert environment["POOL_LEDGER"] == '"/run/shop/connections"'
+    assert environment["POOL_ROLE"] == '"web"'
+    assert environment["BUDGET_SHARING"] == '"host"'
+
+
+def test_a_host_whose_workers_have_fixed_shares_has_no_ledger(rendered):
+    files = rendered()
+    assert "POOL_" not in files["environment"]
+    assert "RuntimeDirectory=shop\n" not in files["shop.service"]
+
+
 def test_sync_workers_keep_no_connection_to_nginx_alive(rendered):
     # nginx does not start with `keepalive 0`.
     site = rendered(plan_numbers={"worker_class": "sync"})["site.conf"]

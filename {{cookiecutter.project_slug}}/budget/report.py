@@ -6,13 +6,15 @@ Not for computing anything (plan.py, rules/). Every function returns text; __mai
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import Field
 from typing import Any, TextIO
 
 from budget.check import Problem
 from budget.counting import count
-from budget.fields import FIELDS, TABLES
+from budget.fields import CONSUMER_FIELDS, FIELDS, TABLES
 from budget.plan import Plan
 from budget.rules import RULES, SECTIONS
+from budget.rules.connections import for_guaranteed_mode
 
 BAR_WIDTH = 60
 WIDE = 10_000  # columns: never folded
@@ -122,9 +124,10 @@ def _overrides(plan: Plan, origins: Mapping[str, str], before: Plan | None) -> s
 def _bar(plan: Plan, paint: Paint) -> str:
     """max_connections as a bar: the pools, what a reload adds, what is left, the reserve."""
     total = plan.budget.max_connections
+    more = "more at a deployment" if plan.budget.sharing == "host" else "more at a reload"
     parts = (
         ("#", "green", "in the pools", plan.steady_connections),
-        ("+", "yellow", "more at a reload", plan.peak_connections - plan.steady_connections),
+        ("+", "yellow", more, plan.peak_connections - plan.steady_connections),
         (".", "dim", "left", plan.headroom),
         ("R", "bold", "reserved", plan.reserve),
     )
@@ -143,11 +146,20 @@ def _summary(plan: Plan, paint: Paint) -> str:
     workers = f"{count(b.hosts, 'hosts')} x {count(b.workers, f'{b.worker_class} workers')}"
     rows = [
         ("serves", f"{workers} x {count(plan.concurrency, 'requests')} at once"),
-        ("pool", f"{count(plan.pool_size, 'connections')} for each worker; {_mode(plan)}"),
+        ("pool", f"{_pool(plan)}; {_mode(plan)}"),
         ("binds", paint("bold", plan.binds) + f": {_binds(plan)}"),
         ("hosts", _hosts_left(plan)),
     ]
     return "\n".join(f"  {name:<8}{text}" for name, text in rows)
+
+
+def _pool(plan: Plan) -> str:
+    if plan.budget.sharing == "host":
+        return (
+            f"{count(plan.host_connections, 'connections')} for each host, shared by its "
+            f"processes; at least {plan.guaranteed} and at most {plan.pool_most} for each worker"
+        )
+    return f"{count(plan.pool_size, 'connections')} for each worker"
 
 
 def _mode(plan: Plan) -> str:
@@ -158,9 +170,7 @@ def _mode(plan: Plan) -> str:
 
 def _binds(plan: Plan) -> str:
     if plan.binds == "max_connections":
-        pools = plan.peak_connections // plan.pool_size
-        guaranteed = pools * plan.concurrency + plan.reserve
-        return f"the guaranteed mode would take {guaranteed}"
+        return f"the guaranteed mode would take {for_guaranteed_mode(plan.budget)}"
     if plan.binds == "worker_class":
         return "a sync worker serves one request and needs one connection"
     return "a larger pool would have no request to serve"
@@ -169,6 +179,8 @@ def _binds(plan: Plan) -> str:
 def _hosts_left(plan: Plan) -> str:
     if plan.hosts_left_smallest_pool == 0:
         return "no more can be added"
+    if plan.budget.sharing == "host":
+        return f"{plan.hosts_left_smallest_pool} more with 1 connection for each worker"
     text = f"{plan.hosts_left} more with pools of {plan.pool_size}"
     if plan.pool_size > 1:
         text += f"; {plan.hosts_left_smallest_pool} more with pools of 1"
@@ -183,8 +195,8 @@ def _limits(plan: Plan, paint: Paint, before: Plan | None, width: int) -> str:
         value = count(limit.value, limit.unit)
         row = [limit.name, value, f"{limit.rule_id} {limit.rule}", limit.enforced_by, limit.left]
         if before:
-            same = old[limit.name] == limit.value
-            row.insert(2, "=" if same else str(old[limit.name]))
+            same = old.get(limit.name) == limit.value
+            row.insert(2, "=" if same else str(old.get(limit.name, "-")))
         rows.append(row)
     if before:
         header.insert(2, "now")
@@ -214,9 +226,20 @@ def rules_text() -> str:
             "| key | default | range | what |",
             "| --- | --- | --- | --- |",
         ]
-        lines += [_field_row(name) for name, f in FIELDS.items() if f.metadata["table"] == table]
+        lines += [_row(name, f) for name, f in FIELDS.items() if f.metadata["table"] == table]
         lines.append("")
-    lines.append("## Rules\n")
+    lines += [
+        "### [consumers.NAME]",
+        "",
+        "Processes beside the web workers that use the pool (B026); as many tables as there are "
+        "kinds. A process says by the variable `POOL_ROLE` which one it is.",
+        "",
+        "| key | default | range | what |",
+        "| --- | --- | --- | --- |",
+        *(_row(name, each) for name, each in CONSUMER_FIELDS.items()),
+        "",
+        "## Rules\n",
+    ]
     for tens, section in SECTIONS.items():
         lines += [f"### {section}", ""]
         for rule in RULES.values():
@@ -235,14 +258,13 @@ def rules_text() -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _field_row(name: str) -> str:
-    metadata: Mapping[str, Any] = FIELDS[name].metadata
-    if "low" in metadata:
-        unit = f" {metadata['unit']}"
-        span = f"{metadata['low']} to {metadata['high']}{unit}"
+def _row(name: str, field: Field[Any]) -> str:
+    metadata = field.metadata
+    if "choices" in metadata:
+        span = ", ".join(metadata["choices"])
     else:
-        span = "gevent, gthread, sync"
-    return f"| `{name}` | {FIELDS[name].default} | {span} | {metadata['help']} |"
+        span = f"{metadata['low']} to {metadata['high']} {metadata['unit']}"
+    return f"| `{name}` | {field.default} | {span} | {metadata['help']} |"
 
 
 _RULES_HEAD = """\
@@ -259,10 +281,11 @@ Letters in the formulas:
 | letter | is |
 | --- | --- |
 | M, R, T | `max_connections`, `reserved`, `wait_timeout` of the server |
-| H, S | `hosts`, `reloading_hosts` |
+| H, S, E | `hosts`, `reloading_hosts`, `extra_hosts` |
 | W, K | `workers` of one host, `database_aliases` |
 | C | requests that one worker serves at once: `worker_connections`, `threads` or 1 |
 | P | connections of one worker and alias: the size of its pool |
+| N | connections of one host, of all its processes together |
 | A | `conn_max_age` |
 
 ## Fields

@@ -48,21 +48,37 @@ def pool_aliases() -> dict[str, dict[str, Any]]:
 
 @checks.register(TAG)
 def pools_fit(**kwargs: Any) -> list[checks.CheckMessage]:
-    """Every alias has a pool of at most the size that the budget gives it (E001, E002)."""
+    """Every alias has a pool of at most the size that the budget gives it (E001, E002).
+
+    It counts its connections with those of its host where the budget says so (E007).
+    """
     plan: Plan = settings.PLAN
+    share = settings.POOL_SHARE
     found: list[checks.CheckMessage] = []
     aliases = pool_aliases()
     for alias, config in aliases.items():
         size = config["OPTIONS"].get("MAX_CONNS")
-        if size is None or size > plan.pool_size:
+        if size is None or size > share["MAX_CONNS"]:
             found.append(
                 checks.Error(
                     f"DATABASES[{alias!r}]: MAX_CONNS is {size}, the budget gives a worker "
-                    f"{plan.pool_size}.",
-                    hint="Take PLAN.pool_size, or change budget.toml (`make budget` shows both).",
+                    f"{share['MAX_CONNS']}.",
+                    hint="Take POOL_SHARE, or change budget.toml (`make budget` shows both).",
                     id="config.E001",
                 )
             )
+        for name in ("LEDGER", "HOST_CONNS"):
+            value = config["OPTIONS"].get(name)
+            if value != share.get(name):
+                found.append(
+                    checks.Error(
+                        f"DATABASES[{alias!r}]: {name} is {value!r}, the budget and POOL_LEDGER "
+                        f"make it {share.get(name)!r}.",
+                        hint="All processes of a host have to count together, up to one number: "
+                        "take POOL_SHARE.",
+                        id="config.E007",
+                    )
+                )
     if len(aliases) > plan.budget.database_aliases:
         found.append(
             checks.Error(

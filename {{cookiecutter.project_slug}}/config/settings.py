@@ -85,6 +85,32 @@ try:
 except BudgetError as error:
     raise ImproperlyConfigured(f"The connection budget cannot be kept.\n{error}") from None
 
+
+def pool_share() -> dict[str, Any]:
+    """How many connections this process may open: a fixed share, or what its host has for it."""
+    role = os.environ.get("POOL_ROLE", "")  # config/wsgi.py and manage.py set it
+    consumer = PLAN.consumers.get(role)
+    fixed = consumer.connections if consumer else PLAN.pool_size
+    ledger = os.environ.get("POOL_LEDGER", str(BASE_DIR / ".localserver" / "pool" / "connections"))
+    # A machine of consumers alone has what is promised to them, which is not an application host's.
+    if PLAN.budget.sharing == "process" or not ledger or (consumer and consumer.machines):
+        return {"MAX_CONNS": fixed}
+    if consumer:
+        guaranteed = consumer.connections
+    else:
+        guaranteed = PLAN.guaranteed if role == "web" else 1
+    return {
+        "MAX_CONNS": max(PLAN.pool_most, guaranteed),
+        "LEDGER": ledger,
+        "HOST_CONNS": PLAN.host_connections,
+        "GUARANTEED": guaranteed,
+        "STATIC_CONNS": fixed,
+        "ROLE": role,
+    }
+
+
+POOL_SHARE = pool_share()
+
 # -- database ---------------------------------------------------------------------------------
 
 
@@ -106,9 +132,9 @@ def database() -> dict[str, Any]:
     config["CONN_MAX_AGE"] = PLAN.conn_max_age
     config["OPTIONS"] = {
         "DRIVER": "{{ cookiecutter.db_driver }}",
-        "MAX_CONNS": PLAN.pool_size,
+        **POOL_SHARE,
         # An age of 0 asks for a new connection each time: then none is kept, so none grows idle.
-        "REUSE_CONNS": PLAN.pool_size if PLAN.conn_max_age else 0,
+        "REUSE_CONNS": POOL_SHARE["MAX_CONNS"] if PLAN.conn_max_age else 0,
         "POOL_TIMEOUT": PLAN.pool_timeout,
         "MAX_WAITING": PLAN.max_waiting,
         "MAX_IDLE": PLAN.max_idle or 1,

@@ -21,5 +21,6 @@ from config.checks import refuse_to_serve_on_errors
 {%- endif %}
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+os.environ.setdefault("POOL_ROLE", "web")
 application = get_wsgi_application()
 refuse_to_serve_on_errors()

@@ -34,8 +34,15 @@ def rows(plan: Plan, live: ServerLimits | None, alias: str = "default") -> list[
 def of_this_process(alias: str) -> dict[str, int]:
     """What the pool of `alias` works with, by the budget's names."""
     config = connections[alias].settings_dict
-    found = {
-        "pool size (MAX_CONNS)": config["OPTIONS"]["MAX_CONNS"],
+    if "LEDGER" in config["OPTIONS"]:
+        found = {
+            "most of one pool (MAX_CONNS)": config["OPTIONS"]["MAX_CONNS"],
+            "one host (HOST_CONNS)": config["OPTIONS"]["HOST_CONNS"],
+            "without a ledger (STATIC_CONNS)": config["OPTIONS"]["STATIC_CONNS"],
+        }
+    else:
+        found = {"pool size (MAX_CONNS)": config["OPTIONS"]["MAX_CONNS"]}
+    found |= {
         "waiters (MAX_WAITING)": config["OPTIONS"]["MAX_WAITING"],
         "POOL_TIMEOUT": config["OPTIONS"]["POOL_TIMEOUT"],
     }

@@ -1,6 +1,7 @@
 """The project's settings for its tests: as in production, but HTTP, and nobody's data."""
 
 import os
+import tempfile
 
 #: True below `python -m localserver run --tests` (`make test`), which is all that sets this name.
 SERVER_IS_THERE = "DB_MIGRATE_USER" in os.environ
@@ -14,6 +15,10 @@ os.environ["ALLOWED_HOSTS"] = "testserver,localhost,127.0.0.1"
 os.environ.setdefault("LOG_LEVEL", "ERROR")
 if not SERVER_IS_THERE:
     os.environ |= dict.fromkeys(("DB_HOST", "DB_PORT", "DB_NAME", "DB_USER", "DB_PASSWORD"), "")
+
+# The site on Gunicorn and the tests share a server, and not with `make run`.
+LEDGER = tempfile.TemporaryDirectory()
+os.environ["POOL_LEDGER"] = f"{LEDGER.name}/connections"
 
 from config.settings import *  # noqa: E402, F403
 

@@ -27,6 +27,11 @@ class TestTheSettings:
         del pool_options["MAX_CONNS"]
         assert found(tags=[TAG]) == {"config.E001"}
 
+    @pytest.mark.parametrize("name", ["LEDGER", "HOST_CONNS"])
+    def test_do_not_fit_with_connections_that_are_counted_elsewhere(self, pool_options, name):
+        pool_options[name] = {"LEDGER": "/run/another", "HOST_CONNS": 10_000}[name]
+        assert found(tags=[TAG]) == {"config.E007"}
+
     def test_do_not_fit_with_an_alias_the_budget_does_not_know(self, settings, monkeypatch):
         default = connections["default"].settings_dict
         monkeypatch.setitem(connections.settings, "replica", default)

@@ -46,7 +46,7 @@ class TestItStarts:
     def test_with_what_the_budget_says(self, gunicorn):
         server = gunicorn().wait()
         assert len(server.workers()) == BUDGET.workers
-        assert set(pool_sizes(server).values()) == {settings.PLAN.pool_size}
+        assert set(pool_sizes(server).values()) == {settings.PLAN.pool_most}
 
     @pytest.mark.parametrize("by", ["the environment", "the command line", "WEB_CONCURRENCY"])
     def test_with_other_workers_and_pools_that_fit_them(self, gunicorn, by):
@@ -59,7 +59,7 @@ class TestItStarts:
             server = gunicorn(WEB_CONCURRENCY=str(workers))
         server.wait()
         assert len(server.workers()) == workers
-        expected = plan(replace(BUDGET, workers=workers)).pool_size
+        expected = plan(replace(BUDGET, workers=workers)).pool_most
         assert set(pool_sizes(server).values()) == {expected}
 
     def test_and_a_page_of_one_query_sends_one_statement(self, gunicorn):
@@ -143,7 +143,7 @@ class TestWhileItRuns:
         end(victim)
         server.until(lambda: victim not in server.workers())
         server.until(lambda: len(server.workers()) == BUDGET.workers)
-        assert set(pool_sizes(server).values()) == {settings.PLAN.pool_size}
+        assert set(pool_sizes(server).values()) == {settings.PLAN.pool_most}
 
     def test_a_reload_takes_a_new_budget(self, gunicorn, tmp_path):
         file = tmp_path / "budget.toml"
@@ -154,7 +154,7 @@ class TestWhileItRuns:
         file.write_text(re.sub(r"(?m)^workers = \d+", f"workers = {workers}", file.read_text()))
         server.signal(signal.SIGHUP)
         server.until(lambda: len(server.workers()) == workers and not server.workers() & old)
-        expected = plan(replace(BUDGET, workers=workers)).pool_size
+        expected = plan(replace(BUDGET, workers=workers)).pool_most
         sizes = pool_sizes(server)
         assert {sizes[pid] for pid in server.workers()} == {expected}
 
@@ -188,7 +188,7 @@ class TestWhileItRuns:
         assert "the old limits stay in force" in server.output()
         assert server.get("/readyz")[0] == 200
         sizes = pool_sizes(server)
-        assert {sizes[pid] for pid in server.workers()} == {settings.PLAN.pool_size}
+        assert {sizes[pid] for pid in server.workers()} == {settings.PLAN.pool_most}
 
     def test_its_end_is_told_to_the_database_server(self, gunicorn):
         server = gunicorn().wait()

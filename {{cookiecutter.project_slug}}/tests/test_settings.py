@@ -37,7 +37,7 @@ def python(*arguments, **environment):
             **dict.fromkeys(("SECRET_KEY", "DEBUG", "SECURE_SSL", "DATABASE_URL"), ""),
             **dict.fromkeys(("ALLOWED_HOSTS", "CSRF_TRUSTED_ORIGINS", "LOG_LEVEL"), ""),
             **dict.fromkeys(("DB_HOST", "DB_PORT", "DB_NAME", "DB_USER", "DB_PASSWORD"), ""),
-            **dict.fromkeys(("DB_SSL_CA", "DB_READ_TIMEOUT"), ""),
+            **dict.fromkeys(("DB_SSL_CA", "DB_READ_TIMEOUT", "POOL_ROLE"), ""),
             **environment,
         },
         capture_output=True,
@@ -184,6 +184,41 @@ class TestTheBudget:
         one = setting("DATABASES", BUDGET_WORKERS="1")["default"]["OPTIONS"]["MAX_CONNS"]
         many = setting("DATABASES", BUDGET_WORKERS="20")["default"]["OPTIONS"]["MAX_CONNS"]
         assert one >= many >= 1
+
+    CONSUMERS = '{"celery": {"connections": 2}, "mail": {"machines": 1, "connections": 3}}'
+
+    def share(self, **environment):
+        return setting("POOL_SHARE", **{"BUDGET_CONSUMERS": self.CONSUMERS, **environment})
+
+    def test_of_processes_gives_each_a_fixed_share(self):
+        web = self.share(BUDGET_SHARING="process", POOL_ROLE="web")
+        assert web.keys() == {"MAX_CONNS"}
+        celery = self.share(BUDGET_SHARING="process", POOL_ROLE="celery")
+        assert celery == {"MAX_CONNS": 2}
+
+    def test_of_a_host_has_its_processes_count_together(self, tmp_path):
+        ledger = str(tmp_path / "connections")
+        web, celery, command = (
+            self.share(BUDGET_SHARING="host", POOL_LEDGER=ledger, POOL_ROLE=role)
+            for role in ("web", "celery", "command")
+        )
+        for share in (web, celery, command):
+            assert share["LEDGER"] == ledger
+            assert share["HOST_CONNS"] == web["HOST_CONNS"] >= share["MAX_CONNS"]
+        assert (celery["ROLE"], celery["GUARANTEED"], celery["STATIC_CONNS"]) == ("celery", 2, 2)
+        assert command["GUARANTEED"] == 1 <= web["GUARANTEED"] <= web["STATIC_CONNS"]
+
+    def test_of_a_host_has_one_file_for_what_is_started_in_this_folder(self):
+        environment = {"BUDGET_SHARING": "host", "POOL_ROLE": "web"}
+        expected = str(PROJECT / ".localserver" / "pool" / "connections")
+        done = python("-c", SHOW, "POOL_SHARE", **REALISTIC, **environment)
+        assert json.loads(done.stdout)["POOL_SHARE"]["LEDGER"] == expected
+
+    def test_of_a_host_leaves_out_who_has_no_ledger_or_another_machine(self):
+        off = self.share(BUDGET_SHARING="host", POOL_LEDGER="", POOL_ROLE="web")
+        assert off.keys() == {"MAX_CONNS"}
+        mail = self.share(BUDGET_SHARING="host", POOL_LEDGER="/run/x/y", POOL_ROLE="mail")
+        assert mail == {"MAX_CONNS": 3}
 
     def test_of_connections_without_an_age_keeps_none(self):
         options = setting("DATABASES", BUDGET_CONN_MAX_AGE="0")["default"]["OPTIONS"]

@@ -9,12 +9,13 @@ from hypothesis import assume, event, example, given, settings
 from hypothesis import strategies as st
 
 from budget.check import check
-from budget.fields import FIELDS, WORKER_CLASSES, high, low
+from budget.fields import CHOICES, FIELDS, WORKER_CLASSES, Consumer, high, low
 from budget.plan import Budget, BudgetError, Plan, plan
 from budget.rules.ages import longest_age, smallest_wait_timeout
+from budget.rules.connections import for_guaranteed_mode
 from budget.rules.server import buffer_pool_room
 
-NUMBERS = [name for name in FIELDS if name != "worker_class"]
+NUMBERS = [name for name in FIELDS if name not in CHOICES]
 
 # Everyday values are rare in the full ranges, where nearly every budget is refused.
 SMALL = {
@@ -29,6 +30,7 @@ SMALL = {
     "threads": 32,
     "app_memory_mb": 8192,
     "database_aliases": 3,
+    "extra_hosts": 2,
     "conn_max_age": 300,
     "pool_timeout": 20,
     "request_deadline": 60,
@@ -43,10 +45,28 @@ def _values(name: str, *, beyond: int) -> st.SearchStrategy[int]:
     return small | st.integers(low(name) - beyond, high(name) + beyond)
 
 
+def _number(everyday: int, low: int) -> st.SearchStrategy[int]:
+    return st.integers(low, everyday) | st.integers(low, 1000)
+
+
+consumers = st.lists(
+    st.builds(
+        Consumer,
+        name=st.sampled_from(["celery", "cron", "mail"]),
+        processes=_number(4, 1),
+        connections=_number(3, 1),
+        machines=_number(2, 0),
+    ),
+    max_size=3,
+    unique_by=lambda consumer: consumer.name,
+).map(tuple)
+
+
 def budgets(beyond: int = 0) -> st.SearchStrategy[Budget]:
     """Any budget; with `beyond`, also with values that far out of their ranges."""
     numbers = {name: _values(name, beyond=beyond) for name in NUMBERS}
-    return st.builds(Budget, worker_class=st.sampled_from(WORKER_CLASSES), **numbers)
+    choices = {name: st.sampled_from(words) for name, words in CHOICES.items()}
+    return st.builds(Budget, consumers=consumers, **choices, **numbers)
 
 
 def everyday_plans() -> st.SearchStrategy[Plan]:
@@ -64,31 +84,76 @@ def _mended(budget: Budget, *, without: int | None = None) -> Budget:
 def open_connections(p: Plan) -> int:
     """Count as the servers would: every worker of every host, old and new where hosts reload."""
     b = p.budget
-    return sum(
-        p.pool_size
-        for host in range(b.hosts)
-        for _generation in range(2 if host < b.reloading_hosts else 1)
-        for _worker in range(b.workers)
-        for _alias in range(b.database_aliases)
-    )
+    of_consumers = {
+        each.name: each.processes * each.connections * b.database_aliases for each in b.consumers
+    }
+    on_a_host = sum(of_consumers[each.name] for each in b.consumers if each.machines == 0)
+    total = sum(each.machines * of_consumers[each.name] for each in b.consumers)
+    for host in range(b.hosts + b.extra_hosts):
+        if b.sharing == "host":
+            total += p.host_connections
+            continue
+        generations = 2 if host < b.reloading_hosts else 1
+        total += generations * b.workers * b.database_aliases * p.pool_size + on_a_host
+    return total
 
 
 @given(everyday_plans())
+@settings(max_examples=300)
 def test_the_peak_never_passes_max_connections_less_the_reserve(p: Plan) -> None:
-    assume(p.budget.hosts * p.budget.workers < 2000)
-    event(f"{p.mode}, {p.budget.worker_class}")
+    event(f"{p.mode}, {p.budget.worker_class}, {p.budget.sharing}, {len(p.budget.consumers)}")
     assert open_connections(p) == p.peak_connections
+    assert p.steady_connections <= p.peak_connections
     assert p.peak_connections + p.budget.reserved <= p.budget.max_connections
     assert p.headroom == p.budget.max_connections - p.budget.reserved - p.peak_connections
 
 
 @given(everyday_plans())
 def test_the_pool_is_as_large_as_it_can_be(p: Plan) -> None:
-    assert 1 <= p.pool_size <= p.concurrency
-    pools = p.peak_connections // p.pool_size
-    one_larger = pools * (p.pool_size + 1) + p.budget.reserved
-    assert p.pool_size == p.concurrency or one_larger > p.budget.max_connections
-    assert (p.mode == "guaranteed") == (p.pool_size == p.concurrency)
+    b = p.budget
+    assert 1 <= p.pool_size <= p.pool_most <= p.concurrency
+    if b.sharing == "host":
+        one_more_for_each_host = b.hosts + b.extra_hosts
+        left = p.host_connections - p.promised_on_host
+        assert p.headroom < one_more_for_each_host
+        assert p.pool_most == p.concurrency or p.pool_most == left
+    else:
+        pools = (b.hosts + b.extra_hosts + b.reloading_hosts) * b.workers * b.database_aliases
+        assert p.pool_size == p.concurrency or p.headroom < pools
+        assert p.pool_size == p.pool_most == p.guaranteed
+        assert (p.mode == "guaranteed") == (p.pool_size == p.concurrency)
+
+
+@given(everyday_plans())
+def test_a_host_that_is_shared_has_what_it_promises(p: Plan) -> None:
+    b = replace(p.budget, sharing="host")
+    assume(not check(b))
+    p = plan(b)
+    pools = b.workers * b.database_aliases
+    left = p.host_connections - p.promised_on_host
+    assert 1 <= p.guaranteed <= p.pool_size
+    assert pools * p.guaranteed <= left
+    # Old and new workers, none of which can use the ledger: where there are two for each pair.
+    assert 2 * pools * p.pool_size <= max(left, 2 * pools)
+    if p.guaranteed > 1:
+        assert 2 * pools * p.guaranteed <= left / 5
+
+
+@given(everyday_plans())
+def test_the_guaranteed_mode_begins_where_the_plan_says(p: Plan) -> None:
+    needed = for_guaranteed_mode(p.budget)
+    assume(10 <= needed <= high("max_connections"))
+    with_it, without = (replace(p.budget, max_connections=n) for n in (needed, needed - 1))
+    modes = [plan(_without_b055(each)).mode for each in (with_it, without) if _fits(each)]
+    assert modes in (["guaranteed", "shared"], ["guaranteed"])
+
+
+def _without_b055(budget: Budget) -> Budget:
+    return replace(budget, memory_mb=high("memory_mb"))
+
+
+def _fits(budget: Budget) -> bool:
+    return not check(_without_b055(budget))
 
 
 @given(everyday_plans())
@@ -175,6 +240,9 @@ def test_gunicorns_unit_has_room_for_old_and_new_workers_and_leaves_the_host_som
 @example(Budget(max_connections=10, reserved=10_000, workers=1000))
 @example(Budget(conn_max_age=31_536_000, wait_timeout=31_536_000))
 @example(Budget(worker_class="gthread", threads=1000, worker_connections=1))
+@example(Budget(consumers=(Consumer(name="celery", processes=1000, connections=1000),)))
+@example(Budget(sharing="host", consumers=(Consumer(name="mail", connections=1000, machines=99),)))
+@example(Budget(sharing="host", hosts=1000, extra_hosts=1000, workers=1000, database_aliases=16))
 def test_the_changes_of_a_refused_budget_make_it_fit(budget: Budget) -> None:
     problems = check(budget)
     event(f"{len(problems)} problems")
@@ -202,7 +270,8 @@ def test_problems_name_each_field_once_and_agree_on_its_new_value(budget: Budget
         assert all(values.setdefault(*each) == each[1] for each in problem.change.items())
         assert problem.value == getattr(budget, problem.field)
         for name, value in problem.change.items():
-            assert f"{name} = {value}" in problem.fix
+            text = "no [consumers]" if name == "consumers" else f"{name} = {value}"
+            assert text in problem.fix
 
 
 @given(st.integers(1, 31_000_000))
@@ -226,6 +295,73 @@ def test_the_smallest_max_connections_and_the_largest_worker_count_are_named() -
 def test_one_worker_is_a_way_out_too() -> None:
     (problem,) = check(Budget(hosts=6, workers=2, max_connections=18))
     assert problem.alternatives == ({"workers": 1},)
+
+
+@pytest.mark.parametrize(
+    ("sharing", "needed"),
+    # 2 x 5 + 3 promised, and 8 for each of 2 hosts, in "process" also of 1 that reloads.
+    [("host", 11 + 13 + 2 * 8), ("process", 11 + 13 + 3 * 8)],
+)
+def test_consumers_count_where_connections_are_short(sharing: str, needed: int) -> None:
+    consumers = (
+        Consumer(name="celery", processes=5),
+        Consumer(name="mail", processes=3, machines=1),
+    )
+    short = Budget(
+        hosts=2, workers=8, sharing=sharing, consumers=consumers, max_connections=needed - 1
+    )
+    (problem,) = check(short)
+    assert "promised to consumers 13" in problem.rule
+    assert problem.change == {"max_connections": needed}
+    (alternative,) = problem.alternatives
+    assert not check(replace(short, **alternative))
+    assert check(replace(short, workers=alternative["workers"] + 1))
+    assert not check(replace(short, max_connections=needed))
+
+
+def test_consumers_that_no_server_could_serve_are_to_be_left_out() -> None:
+    celery = Consumer(name="celery", processes=1000, connections=999)
+    (problem,) = check(Budget(consumers=(celery,)))
+    assert problem.change == {"consumers": ()}
+    assert problem.fix == "Set no [consumers]"
+    (problem,) = check(Budget(consumers=(celery,), workers=100))
+    assert problem.change == {"max_connections": 211, "consumers": ()}
+
+
+def test_a_host_that_shares_has_no_connections_for_a_reload() -> None:
+    p = plan(Budget(sharing="host"))
+    assert (p.host_connections, p.steady_connections, p.peak_connections) == (140, 140, 140)
+    assert (p.pool_most, p.pool_size, p.guaranteed) == (100, 35, 7)
+    fixed = plan(Budget())
+    assert (fixed.host_connections, fixed.steady_connections, fixed.peak_connections) == (
+        70,
+        70,
+        140,
+    )
+    assert (fixed.pool_most, fixed.pool_size, fixed.guaranteed) == (35, 35, 35)
+
+
+def test_each_consumer_is_taken_off_where_it_runs() -> None:
+    celery = Consumer(name="celery", processes=4, connections=2)
+    mail = Consumer(name="mail", processes=3, machines=2)
+    p = plan(Budget(hosts=2, extra_hosts=1, sharing="host", consumers=(celery, mail)))
+    assert (p.promised_on_host, p.promised_elsewhere) == (8, 6)
+    assert p.host_connections == (151 - 11 - 6) // 3
+    assert p.pool_most == p.host_connections - 8
+    assert p.consumers == {"celery": celery, "mail": mail}
+    two = plan(replace(p.budget, database_aliases=2))
+    assert (two.promised_on_host, two.promised_elsewhere) == (16, 12)
+
+
+@pytest.mark.parametrize("value", [0, 1001, True, "2", None, 1.0])
+def test_a_consumer_of_no_number_cannot_be_made(value: Any) -> None:
+    with pytest.raises(ValueError, match="'celery': processes is"):
+        Consumer(name="celery", processes=value)
+
+
+def test_an_unknown_sharing_is_refused() -> None:
+    (problem,) = check(Budget(sharing="machine"))
+    assert (problem.id, problem.change) == ("B007", {"sharing": "process"})
 
 
 def test_where_no_worker_count_would_do_only_max_connections_is_named() -> None:

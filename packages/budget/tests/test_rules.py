@@ -12,7 +12,7 @@ import pytest
 from budget import rules
 from budget.check import CHECKS
 from budget.counting import count, noun
-from budget.fields import FIELDS, WORKER_CLASSES, Budget, high, low
+from budget.fields import CHOICES, FIELDS, WORKER_CLASSES, Budget, Consumer, high, low
 from budget.plan import BudgetError, Plan, plan
 from budget.rule import PARTS, Refusal, Rule
 from budget.rules import RULES, SECTIONS, TABLE
@@ -22,6 +22,7 @@ BUDGETS = (
     Budget(),
     Budget(worker_class="gthread", max_connections=80),
     Budget(worker_class="sync", reloading_hosts=0),
+    Budget(sharing="host", extra_hosts=1, consumers=(Consumer(name="celery"),)),
 )
 every_rule = pytest.mark.parametrize("rule", TABLE, ids=lambda rule: rule.id)
 
@@ -61,7 +62,7 @@ def test_a_check_refuses_some_budget_with_changes_of_fields(
     """Each number alone at the ends of its range: somewhere among them each check refuses."""
     budgets = [
         replace(Budget(worker_class=worker_class), **{name: end(name)})
-        for name in FIELDS.keys() - {"worker_class"}
+        for name in FIELDS.keys() - CHOICES.keys()
         for end in (low, high)
         for worker_class in WORKER_CLASSES
     ]
@@ -98,13 +99,14 @@ def test_every_part_of_the_limits_is_used() -> None:
     assert used == set(PARTS)
 
 
-def test_limits_are_named_differently_and_by_their_own_rule() -> None:
-    limits = plan(Budget()).limits
+@pytest.mark.parametrize("budget", BUDGETS)
+def test_limits_are_named_differently_and_by_their_own_rule(budget: Budget) -> None:
+    limits = plan(budget).limits
     assert max(Counter(limit.name for limit in limits).values()) == 1
     for limit in limits:
         rule = RULES[limit.rule_id]
         assert limit.enforced_by == rule.enforced_by
-        assert limit.name in [row.name for row in rule.rows(Budget())]
+        assert limit.name in [row.name for row in rule.rows(budget)]
 
 
 def test_every_rule_that_is_mentioned_anywhere_exists() -> None:
@@ -116,14 +118,21 @@ def test_every_rule_that_is_mentioned_anywhere_exists() -> None:
 
 @pytest.mark.parametrize(
     ("number", "nouns", "text"),
-    [(1, "hosts", "1 host"), (0, "hosts", "0 hosts"), (2, "hosts", "2 hosts"), (1, "s", "1 s")],
+    [
+        (1, "hosts", "1 host"),
+        (0, "hosts", "0 hosts"),
+        (2, "hosts", "2 hosts"),
+        (1, "s", "1 s"),
+        (1, "processes", "1 process"),
+    ],
 )
 def test_a_number_has_the_noun_that_belongs_to_it(number: int, nouns: str, text: str) -> None:
     assert count(number, nouns) == text
     assert noun(number, nouns) == text.split()[1]
 
 
-def test_no_limit_counts_one_in_the_plural() -> None:
+@pytest.mark.parametrize("sharing", CHOICES["sharing"])
+def test_no_limit_counts_one_in_the_plural(sharing: str) -> None:
     smallest = Budget(
         max_connections=20,
         workers=1,
@@ -131,9 +140,11 @@ def test_no_limit_counts_one_in_the_plural() -> None:
         worker_class="gthread",
         threads=1,
         conn_max_age=1,
+        sharing=sharing,
+        consumers=(Consumer(name="cron"), Consumer(name="mail", machines=1)),
     )
     for limit in plan(smallest).limits:
-        assert not re.search(r"\b1 \w{2,}s\b", f"{limit.rule}; {limit.left}"), limit
+        assert not re.search(r"\b1 \w+[^\Ws]s\b", f"{limit.rule}; {limit.left}"), limit
 
 
 def _modules() -> list[Path]:

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from budget.fields import Consumer
 from budget.plan import Budget, BudgetError
-from budget.source import load
+from budget.source import consumers_text, load
 
 
 @pytest.fixture
@@ -29,6 +30,33 @@ def test_the_last_source_wins(file: Path) -> None:
     file.write_text("[application]\nworkers = 3\nhosts = 3\nthreads = 3\n")
     budget = load(file, {"BUDGET_HOSTS": "4", "BUDGET_THREADS": "4"}, threads=5, workers=None)
     assert (budget.workers, budget.hosts, budget.threads) == (3, 4, 5)
+
+
+def test_consumers_are_read_in_the_order_of_the_file(file: Path) -> None:
+    file.write_text("[consumers.mail]\n[consumers.celery]\nprocesses = 4\nmachines = 2\n")
+    assert load(file, {}).consumers == (
+        Consumer(name="mail"),
+        Consumer(name="celery", processes=4, machines=2),
+    )
+
+
+def test_consumers_in_the_environment_take_the_place_of_those_in_the_file(file: Path) -> None:
+    file.write_text("[consumers.mail]\n")
+    budget = Budget(consumers=(Consumer(name="celery", processes=4, machines=2),))
+    text = consumers_text(budget)
+    assert text == '{"celery": {"processes": 4, "connections": 1, "machines": 2}}'
+    assert load(file, {"BUDGET_CONSUMERS": text}) == budget
+    assert load(file, {"BUDGET_CONSUMERS": "{}"}) == Budget()
+
+
+@pytest.mark.parametrize("text", ["", "celery", "[]", "()"])
+def test_consumers_in_the_environment_that_are_no_json_object_are_refused(text: str) -> None:
+    (problem,) = refused(None, {"BUDGET_CONSUMERS": text})
+    assert problem.startswith("B006 (environment): BUDGET_CONSUMERS is no JSON object. Write ")
+
+
+def test_the_sharing_is_taken_from_the_environment_too() -> None:
+    assert load(None, {"BUDGET_SHARING": "host"}).sharing == "host"
 
 
 def test_a_key_that_is_left_out_has_its_default(file: Path) -> None:
@@ -75,6 +103,38 @@ def test_web_concurrency_means_workers_unless_the_budgets_own_name_is_set() -> N
         (
             '[server]\n"e\\u001b[31mvil" = 1\n',
             "B002 (budget.toml): 'e\\x1b[31mvil' is no key of [server]. Known: ",
+        ),
+        (
+            "[consumers]\ncelery = 4\n",
+            "B006 (budget.toml, line 2): [consumers] has tables only, and 'celery' is a value. "
+            "Write [consumers.NAME]",
+        ),
+        (
+            "consumers = 4\n",
+            "B002 (budget.toml, line 1): [consumers] is a table, not a value.",
+        ),
+        (
+            "[server]\n[consumers.web]\n",
+            "B006 (budget.toml, line 2): 'web' is no name of a consumer. Use a to z",
+        ),
+        (
+            "[consumers.celery]\nproceses = 4\n",
+            "B006 (budget.toml, line 2): 'proceses' is no key of [consumers.celery]. "
+            "Perhaps it is processes.",
+        ),
+        (
+            "[consumers.celery]\nprocesses = 2\n[consumers.mail]\nprocesses = 0\n",
+            "B006 (budget.toml, line 4): processes of [consumers.mail] is 0; it has to be a whole "
+            "number from 1 to 1000.",
+        ),
+        (
+            '[application]\nsharing = "machine"\n',
+            "B007 sharing = 'machine' (budget.toml, line 2): must be one of process, host.",
+        ),
+        (
+            "[consumer.celery]\n",
+            "B002 (budget.toml, line 1): 'consumer' is no table of the budget. "
+            "Perhaps it is consumers.",
         ),
         ("[server]\nwait_timeout = true\n", "B003 wait_timeout = True (budget.toml, line 2): must"),
         ("[server]\nwait_timeout = 6e2\n", "B003 wait_timeout = 600.0 (budget.toml, line 2): must"),

@@ -3,15 +3,30 @@
 source.py reads both, and says with the functions here what it could not use.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
-from budget.fields import FIELDS, TABLES, WORKER_CLASSES, high, low
+from budget.fields import (
+    CHOICES,
+    CONSUMER_FIELDS,
+    FIELDS,
+    SHARINGS,
+    TABLES,
+    WORKER_CLASSES,
+    high,
+    is_in_range,
+    low,
+)
 from budget.problem import Problem, shorten
 from budget.rule import Refusal, Rule
 
+#: The table of the file whose tables are consumers.
+CONSUMERS = "consumers"
 PREFIX = "BUDGET_"
 FILE_VARIABLE = "BUDGET_FILE"
+#: JSON, as the tables below [consumers]; it takes their place.
+CONSUMERS_VARIABLE = "BUDGET_CONSUMERS"
 #: The field that each variable of the environment overrides.
 VARIABLES = {PREFIX + name.upper(): name for name in FIELDS}
 
@@ -42,7 +57,8 @@ def unknown_table(name: str, where: str) -> Problem:
     if name in FIELDS:
         fix = f"Move it to [{FIELDS[name].metadata['table']}]"
     else:
-        fix = _nearest(name, TABLES, TABLES)
+        known = (*TABLES, CONSUMERS)
+        fix = _nearest(name, known, TABLES)
     return Problem(
         B002.id, "", None, f"{shorten(name)} is no table of the budget", fix, where=where
     )
@@ -75,12 +91,9 @@ B002 = Rule(
 
 
 def _number_in_range(name: str, value: Any) -> Refusal | None:
-    if name == "worker_class":
+    if name in CHOICES or is_in_range(FIELDS[name].metadata, value):
         return None
-    # bool is a subclass of int: `workers = true` is a mistake, not one worker.
     whole = isinstance(value, int) and not isinstance(value, bool)
-    if whole and low(name) <= value <= high(name):
-        return None
     rule = f"must be a whole number from {low(name)} to {high(name)}"
     nearest = min(max(value, low(name)), high(name)) if whole else FIELDS[name].default
     return Refusal(name, rule, ({name: nearest},))
@@ -109,7 +122,7 @@ B003 = Rule(
 def unknown_variable(variable: str) -> Problem:
     """The environment has a variable with the budget's prefix that overrides nothing."""
     rule = f"{shorten(variable)} is no variable of the budget"
-    known = [*VARIABLES, FILE_VARIABLE]
+    known = [*VARIABLES, FILE_VARIABLE, CONSUMERS_VARIABLE]
     return Problem(B004.id, "", None, rule, _nearest(variable, known, known), where="environment")
 
 
@@ -117,7 +130,8 @@ B004 = Rule(
     id="B004",
     title=f"No unknown {PREFIX} variables",
     text=(
-        f"`{PREFIX}<FIELD>` overrides one field, and `{FILE_VARIABLE}` names the file. No other "
+        f"`{PREFIX}<FIELD>` overrides one field, and `{FILE_VARIABLE}` names the file; "
+        f"`{CONSUMERS_VARIABLE}` is JSON in the place of its consumers. No other "
         f"name begins with {PREFIX}. `WEB_CONCURRENCY` means `workers`, unless "
         f"`{PREFIX}WORKERS` is set."
     ),
@@ -145,6 +159,85 @@ B005 = Rule(
 )
 
 
+def misnamed_consumer(name: str, where: str) -> Problem:
+    """The name of a consumer is none that a process can carry as its role."""
+    rule = f"{shorten(name)} is no name of a consumer"
+    fix = f"Use a to z, digits, - and _, at most {LONGEST_NAME} of them, and not 'web'"
+    return Problem(B006.id, "", None, rule, fix, where=where)
+
+
+def unusable_consumers() -> Problem:
+    """The variable of the consumers is no JSON object."""
+    rule = f"{CONSUMERS_VARIABLE} is no JSON object"
+    fix = f"""Write {CONSUMERS_VARIABLE}='{{"celery": {{"processes": 4}}}}', or unset it"""
+    return Problem(B006.id, "", None, rule, fix, where="environment")
+
+
+def no_consumer(name: str, where: str) -> Problem:
+    """[consumers] has a value where the table of a consumer belongs."""
+    rule = f"[consumers] has tables only, and {shorten(name)} is a value"
+    fix = "Write [consumers.NAME], and its keys below it"
+    return Problem(B006.id, "", None, rule, fix, where=where)
+
+
+def unknown_key_of_consumer(name: str, key: str, where: str) -> Problem:
+    """The table of a consumer has a key that does not belong there."""
+    rule = f"{shorten(key)} is no key of [consumers.{name}]"
+    fix = _nearest(key, list(CONSUMER_FIELDS), list(CONSUMER_FIELDS))
+    return Problem(B006.id, "", None, rule, fix, where=where)
+
+
+def wrong_number_of_consumer(name: str, key: str, value: Any, where: str) -> Problem | None:
+    """What is wrong with the number of a known key of a consumer; None if nothing is."""
+    metadata = CONSUMER_FIELDS[key].metadata
+    if is_in_range(metadata, value):
+        return None
+    span = f"{metadata['low']} to {metadata['high']}"
+    rule = (
+        f"{key} of [consumers.{name}] is {shorten(value)}; it has to be a whole number from {span}"
+    )
+    return Problem(B006.id, "", None, rule, f"Its meaning: {metadata['help']}", where=where)
+
+
+#: As long as a role in the ledger of a host may be.
+LONGEST_NAME = 16
+CONSUMER_NAME = re.compile(rf"(?!web\Z)[a-z][a-z0-9_-]{{0,{LONGEST_NAME - 1}}}", re.ASCII)
+
+B006 = Rule(
+    id="B006",
+    title="Consumers are named and counted",
+    text=(
+        f"A table `[consumers.NAME]` has {', '.join(f'`{key}`' for key in CONSUMER_FIELDS)}, whole "
+        "numbers in their ranges, and no other key. NAME has a to z, digits, - and _, at most "
+        f"{LONGEST_NAME} of them, and is not `web`."
+    ),
+    why=(
+        "A consumer that is misspelt would be promised nothing, and would take its connections "
+        "from the web workers."
+    ),
+    source="this project",
+    enforced_by="budget.source",
+)
+
+
+def _known_sharing(name: str, value: Any) -> Refusal | None:
+    if name != "sharing" or value in SHARINGS:
+        return None
+    rule = f"must be one of {', '.join(SHARINGS)}"
+    return Refusal(name, rule, ({name: FIELDS[name].default},))
+
+
+B007 = Rule(
+    id="B007",
+    title="A sharing the budget knows",
+    text=f"`sharing` is {' or '.join(SHARINGS)}.",
+    why="It decides who counts connections together, and so how many each of them may open.",
+    source="this project",
+    enforced_by="budget.plan",
+    check_value=_known_sharing,
+)
+
+
 def _nearest(word: str, known: Sequence[str], listed: Sequence[str]) -> str:
     # Only here: every process of Gunicorn imports this module, and few have a misspelt name.
     from difflib import get_close_matches
@@ -153,4 +246,4 @@ def _nearest(word: str, known: Sequence[str], listed: Sequence[str]) -> str:
     return f"Perhaps it is {close[0]}" if close else f"Known: {', '.join(listed)}"
 
 
-RULES = (B001, B002, B003, B004, B005)
+RULES = (B001, B002, B003, B004, B005, B006, B007)

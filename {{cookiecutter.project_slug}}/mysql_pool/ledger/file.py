@@ -73,7 +73,7 @@ def now() -> float:
 class LedgerFile:
     """An open ledger. Raises `Unusable` if there can be none at this path.
 
-    With ``create`` it is made if there is none, and so is the last folder of the path, for this
+    With ``create`` it is made if there is none, and so is its folder, for this
     user alone.
     """
 
@@ -95,8 +95,7 @@ class LedgerFile:
     def _open(self) -> None:
         folder = os.path.dirname(self.path)
         if self._may_create:
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(folder, 0o700)
+            os.makedirs(folder, 0o700, exist_ok=True)
         self._folder = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
         created = False

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from budget import report, source
 from budget.check import BudgetError, shorten
-from budget.fields import FIELDS, TABLES, WORKER_CLASSES
+from budget.fields import CHOICES, FIELDS, TABLES
 from budget.plan import Plan, plan
 
 DEFAULT_FILE = "budget.toml"
@@ -103,7 +103,9 @@ def _parser() -> argparse.ArgumentParser:
                 continue
             option = f"--{name.replace('_', '-')}"
             if name == "worker_class":
-                group.add_argument(option, choices=WORKER_CLASSES, help="kind of Gunicorn worker")
+                group.add_argument(option, choices=CHOICES[name], help="kind of Gunicorn worker")
+            elif name in CHOICES:
+                group.add_argument(option, choices=CHOICES[name], help=each.metadata["help"])
             else:
                 text = f"{each.metadata['help']} ({each.metadata['unit']})"
                 group.add_argument(option, type=_whole_number, metavar="N", help=text)

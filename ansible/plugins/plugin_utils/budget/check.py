@@ -81,4 +81,7 @@ def _fits(budget: Budget, *changes: Change) -> bool:
 
 
 def _assignments(change: Change) -> str:
-    return " and ".join(f"{name} = {value}" for name, value in change.items())
+    return " and ".join(
+        "no [consumers]" if name == "consumers" else f"{name} = {value}"
+        for name, value in change.items()
+    )

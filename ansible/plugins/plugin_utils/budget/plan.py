@@ -8,11 +8,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from budget.check import BudgetError, Problem, check
-from budget.fields import Budget
+from budget.fields import Budget, Consumer
 from budget.limits import Limit, limits_of
 from budget.rules import RULES, TABLE
 from budget.rules.ages import AgeLimits
 from budget.rules.connections import ConnectionLimits
+from budget.rules.consumers import ConsumerLimits
 from budget.rules.gunicorn import GunicornLimits
 from budget.rules.hosts import HostLimits
 from budget.rules.nginx import NginxLimits
@@ -25,6 +26,7 @@ __all__ = ["Budget", "BudgetError", "Limit", "Plan", "Problem", "check", "plan"]
 @dataclass(frozen=True)
 class Plan(
     ConnectionLimits,
+    ConsumerLimits,
     AgeLimits,
     TimeoutLimits,
     ServerLimits,
@@ -48,6 +50,11 @@ class Plan(
         vars(self).update(
             {name: give(self.budget) for rule in TABLE for name, give in rule.gives.items()}
         )
+
+    @property
+    def consumers(self) -> dict[str, Consumer]:
+        """What is promised to whom, by the name of the consumer."""
+        return {consumer.name: consumer for consumer in self.budget.consumers}
 
     @property
     def limits(self) -> tuple[Limit, ...]:

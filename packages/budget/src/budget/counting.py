@@ -4,9 +4,11 @@
 def noun(number: int, nouns: str) -> str:
     """`nouns`, given in the plural ("hosts"), as it is written after `number`: "host" after 1.
 
-    A unit without a plural ("s", "MiB") stays as it is.
+    "processes" loses its "es". A unit without a plural ("s", "MiB") stays as it is.
     """
-    return nouns.removesuffix("s") if number == 1 and len(nouns) > 1 else nouns
+    if number != 1 or len(nouns) == 1:
+        return nouns
+    return nouns.removesuffix("es" if nouns.endswith("sses") else "s")
 
 
 def count(number: int, nouns: str) -> str:

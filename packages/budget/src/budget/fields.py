@@ -1,12 +1,15 @@
-"""The numbers that are chosen: `Budget`, with the range, unit and help of each field.
+"""The numbers that are chosen: `Budget`, with the range, unit and help of each field; `Consumer`.
 
 Not for what follows from them nor for whether they fit together: that is in rules/.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 WORKER_CLASSES = ("gevent", "gthread", "sync")
+#: Who counts connections together: the pools of one process, or those of a whole host.
+SHARINGS = ("process", "host")
 TABLES = ("server", "application", "connections", "timeouts")
 
 
@@ -14,6 +17,55 @@ def _number(default: int, low: int, high: int, table: str, unit: str, text: str)
     """A whole number from `low` to `high`, kept in `table` of budget.toml."""
     metadata = {"low": low, "high": high, "table": table, "unit": unit, "help": text}
     return field(default=default, metadata=metadata)
+
+
+def _choice(default: str, choices: tuple[str, ...], text: str) -> Any:
+    """One of `choices`, a word kept in [application] of budget.toml."""
+    metadata = {"choices": choices, "table": "application", "unit": "", "help": text}
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Consumer:
+    """Processes beside the web workers that use the pool: a table [consumers.NAME].
+
+    Raises ValueError for a number out of its range: rules/reading.py says so to who wrote a file.
+    """
+
+    name: str
+    processes: int = _number(1, 1, 1000, "consumers", "processes", "processes of one machine")
+    connections: int = _number(
+        1,
+        1,
+        1000,
+        "consumers",
+        "connections",
+        "promised to each process, for each entry of DATABASES that points to this server",
+    )
+    machines: int = _number(
+        0,
+        0,
+        1000,
+        "consumers",
+        "machines",
+        "machines of their own; 0: the processes run on every application host",
+    )
+
+    def __post_init__(self) -> None:
+        for name in CONSUMER_FIELDS:
+            value = getattr(self, name)
+            if not is_in_range(CONSUMER_FIELDS[name].metadata, value):
+                raise ValueError(f"Consumer {self.name!r}: {name} is {value!r}, out of its range")
+
+
+CONSUMER_FIELDS = {each.name: each for each in fields(Consumer) if each.name != "name"}
+
+
+def is_in_range(metadata: Mapping[str, Any], value: Any) -> bool:
+    """Whether `value` is a whole number in the range of the field with this `metadata`."""
+    # bool is a subclass of int: `workers = true` is a mistake, not one worker.
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    return whole and metadata["low"] <= value <= metadata["high"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,10 +105,7 @@ class Budget:
         "hosts that may reload at once: each runs old and new workers side by side",
     )
     workers: int = _number(2, 1, 1000, "application", "workers", "Gunicorn workers of one host")
-    worker_class: str = field(
-        default="gevent",
-        metadata={"table": "application", "unit": "", "help": "gevent, gthread or sync"},
-    )
+    worker_class: str = _choice("gevent", WORKER_CLASSES, "gevent, gthread or sync")
     worker_connections: int = _number(
         100, 1, 100_000, "application", "clients", "clients of one worker at once (gevent, gthread)"
     )
@@ -68,6 +117,20 @@ class Budget:
     )
     database_aliases: int = _number(
         1, 1, 16, "application", "aliases", "entries of DATABASES that point to this server"
+    )
+    sharing: str = _choice(
+        "process",
+        SHARINGS,
+        "process: each worker has a fixed share of the connections; host: all processes of a host "
+        "share them, through a file that all of them can open (Linux)",
+    )
+    extra_hosts: int = _number(
+        0,
+        0,
+        1000,
+        "application",
+        "hosts",
+        "hosts that stand beside the others during a deployment (blue and green)",
     )
     # [connections]
     conn_max_age: int = _number(
@@ -105,9 +168,16 @@ class Budget:
     stop_timeout: int = _number(
         40, 3, 14_400, "timeouts", "s", "systemd's TimeoutStopSec: after it comes SIGKILL"
     )
+    # [consumers.NAME]
+    consumers: tuple[Consumer, ...] = ()
 
 
-FIELDS = {each.name: each for each in fields(Budget)}
+#: The fields that are one value each: a key in the file, a variable, an option.
+FIELDS = {each.name: each for each in fields(Budget) if each.name != "consumers"}
+#: Of these, what is a word.
+CHOICES: dict[str, tuple[str, ...]] = {
+    name: each.metadata["choices"] for name, each in FIELDS.items() if "choices" in each.metadata
+}
 
 
 def low(name: str) -> int:

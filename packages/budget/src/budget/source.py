@@ -3,29 +3,39 @@
 Not for what is wrong with them (rules/), though `load` reports it.
 """
 
+import json
 import os
 import re
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from budget.check import BudgetError, Problem, check
-from budget.fields import FIELDS, TABLES, Budget
+from budget.fields import CHOICES, CONSUMER_FIELDS, FIELDS, TABLES, Budget, Consumer
 from budget.rules.reading import (
+    CONSUMER_NAME,
+    CONSUMERS,
+    CONSUMERS_VARIABLE,
     FILE_VARIABLE,
     MAX_BYTES,
     PREFIX,
     VARIABLES,
+    misnamed_consumer,
+    no_consumer,
     no_table,
     unknown_key,
+    unknown_key_of_consumer,
     unknown_table,
     unknown_variable,
+    unusable_consumers,
     unusable_file,
+    wrong_number_of_consumer,
 )
 
-__all__ = ["FILE_VARIABLE", "Reading", "load", "number", "read"]
+__all__ = ["FILE_VARIABLE", "Reading", "consumers_text", "load", "number", "read"]
 
 StrPath = str | os.PathLike[str]
 
@@ -37,6 +47,7 @@ class Reading:
     values: dict[str, Any] = field(default_factory=dict)
     origins: dict[str, str] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    consumers: list[Consumer] = field(default_factory=list)
 
     def put(self, name: str, value: Any, origin: str) -> None:
         self.values[name] = value
@@ -57,7 +68,7 @@ def load(
     and also numbers that do not fit together, as only here is known which of them came from where.
     """
     reading = read(path, environ, **overrides)
-    budget = Budget(**reading.values)
+    budget = Budget(**reading.values, consumers=tuple(reading.consumers))
     problems = [
         *reading.problems,
         *(replace(p, where=reading.origins.get(p.field, "default")) for p in check(budget)),
@@ -107,10 +118,13 @@ def _read_file(path: Path, reading: Reading) -> None:
         return unusable(f"is not valid TOML: {str(error)[:200]}")
     for table, content_of_table in document.items():
         place = _place(path, text, "", table)
-        if table not in TABLES:
+        if table not in (*TABLES, CONSUMERS):
             reading.problems.append(unknown_table(table, place))
         elif not isinstance(content_of_table, dict):
             reading.problems.append(no_table(table, place))
+        elif table == CONSUMERS:
+            for name, consumer in content_of_table.items():
+                _read_consumer(name, consumer, partial(_place_of_consumer, path, text), reading)
         else:
             _read_table(path, text, table, content_of_table, reading)
     return None
@@ -127,10 +141,42 @@ def _read_table(
             reading.problems.append(unknown_key(table, key, place))
 
 
+def _place_of_consumer(path: Path, text: str, name: str, key: str | None) -> str:
+    """Where a consumer is written, or one of its keys."""
+    if key is not None:
+        return _place(path, text, f"{CONSUMERS}.{name}", key)
+    table = _place(path, text, "", f"{CONSUMERS}.{name}")
+    return _place(path, text, CONSUMERS, name) if table == _escaped(path.name) else table
+
+
+def _read_consumer(
+    name: str, content: Any, place: Callable[[str, str | None], str], reading: Reading
+) -> None:
+    here = place(name, None)
+    if not isinstance(content, dict):
+        reading.problems.append(no_consumer(name, here))
+        return
+    if not CONSUMER_NAME.fullmatch(name):
+        reading.problems.append(misnamed_consumer(name, here))
+        return
+    problems = []
+    for key, value in content.items():
+        where = place(name, key)
+        if key not in CONSUMER_FIELDS:
+            problems.append(unknown_key_of_consumer(name, key, where))
+        elif problem := wrong_number_of_consumer(name, key, value, where):
+            problems.append(problem)
+    reading.problems += problems
+    if not problems:
+        reading.consumers.append(Consumer(name=name, **content))
+
+
 def _read_environment(environ: Mapping[str, str], reading: Reading) -> None:
     for variable in sorted(environ):
         if variable in VARIABLES:
             _put_text(reading, VARIABLES[variable], environ[variable], variable)
+        elif variable == CONSUMERS_VARIABLE:
+            _put_consumers(reading, environ[variable])
         elif variable.startswith(PREFIX) and variable != FILE_VARIABLE:
             reading.problems.append(unknown_variable(variable))
     # Platforms set this one for every application, so the budget's own name wins over it.
@@ -138,8 +184,29 @@ def _read_environment(environ: Mapping[str, str], reading: Reading) -> None:
         _put_text(reading, "workers", environ["WEB_CONCURRENCY"], "WEB_CONCURRENCY")
 
 
+def consumers_text(budget: Budget) -> str:
+    """The consumers of `budget` as the variable BUDGET_CONSUMERS has them."""
+    tables = {each.name: asdict(each) for each in budget.consumers}
+    for table in tables.values():
+        del table["name"]
+    return json.dumps(tables)
+
+
+def _put_consumers(reading: Reading, text: str) -> None:
+    try:
+        tables = json.loads(text)
+    except (ValueError, RecursionError):
+        tables = None
+    if not isinstance(tables, dict):
+        reading.problems.append(unusable_consumers())
+        return
+    reading.consumers.clear()
+    for name, consumer in tables.items():
+        _read_consumer(name, consumer, lambda name, key: CONSUMERS_VARIABLE, reading)
+
+
 def _put_text(reading: Reading, name: str, text: str, origin: str) -> None:
-    reading.put(name, text if name == "worker_class" else number(text), origin)
+    reading.put(name, text if name in CHOICES else number(text), origin)
 
 
 def number(text: str) -> int | str:
@@ -163,7 +230,7 @@ def _place(path: Path, text: str, table: str, key: str) -> str:
         header = re.match(r"\s*\[+\s*([^]]+?)\s*\]", line)
         if header:
             current = header[1].strip("\"'")
-            if not table and current.split(".")[0] == key:
+            if not table and key in (current, current.split(".")[0]):
                 return f"{name}, line {line_number}"
         elif current == table and re.match(rf"""\s*["']?{re.escape(key)}["']?\s*[=.]""", line):
             return f"{name}, line {line_number}"

@@ -4,14 +4,15 @@ Not for the numbers (the package budget), nor for what is right without them (ho
 """
 
 import os
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
 
+from budget.fields import FIELDS
 from budget.plan import Budget, BudgetError, Plan, plan
-from budget.source import load
+from budget.source import consumers_text, load
 from gunicorn_budget.worker_kinds import CLASSES, kind_of, refuse_late_patching
 
 #: Settings of Gunicorn and the fields of the budget they come from (and, overridden, go back to).
@@ -80,13 +81,18 @@ class Guard:
             settings = {name: server.cfg.settings[name].get() for name in names}
             _in_force = InForce(accepted, settings)
         _hand_over(server, _in_force.plan)
+        of_plan = _in_force.plan
+        if of_plan.budget.sharing == "host":
+            pools = f"that share {of_plan.host_connections} connections of this host"
+        else:
+            pools = f"with a pool of {of_plan.pool_size} each"
         _log(server).info(
-            "Connection budget: %s workers with a pool of %s each; at most %s connections while "
-            "hosts reload, %s allowed",
-            _in_force.plan.budget.workers,
-            _in_force.plan.pool_size,
-            _in_force.plan.peak_connections,
-            _in_force.plan.max_user_connections,
+            "Connection budget: %s workers %s; at most %s connections while hosts reload, "
+            "%s allowed",
+            of_plan.budget.workers,
+            pools,
+            of_plan.peak_connections,
+            of_plan.max_user_connections,
         )
 
     def _budget_of(self, server: Arbiter) -> Budget:
@@ -125,8 +131,9 @@ def _hand_over(server: Arbiter, accepted: Plan) -> None:
     """
     budget = accepted.budget
     checked_here = [f"BUDGET_FILE={os.devnull}"] + [
-        f"BUDGET_{field.name.upper()}={getattr(budget, field.name)}" for field in fields(budget)
+        f"BUDGET_{name.upper()}={getattr(budget, name)}" for name in FIELDS
     ]
+    checked_here.append(f"BUDGET_CONSUMERS={consumers_text(budget)}")
     # A server that is frozen or cut off would hold a request, and its connection, for ever.
     checked_here.append(
         f"DB_READ_TIMEOUT={os.environ.get('DB_READ_TIMEOUT') or budget.request_deadline}"

@@ -161,14 +161,22 @@ class Host:
                     logger.debug("%s: cannot ask for the dead: %s", self._name, error)
                 self._free(gone)
                 if len(gone) < len(seats):
+                    # Of a file that was replaced, they may be of living processes, who move.
+                    self._unclaim()
                     time.sleep(pause)
                     pause = min(2 * pause, LONGEST_PAUSE)
+                    with inventory.lock:
+                        share.claim_left()
         finally:
             if self._sweeping is me:  # else they are the parent's, who asks
-                with inventory.lock:
-                    for seat in list(share.claimed):
-                        share.give_back(seat, certain=False)
+                self._unclaim()
                 self._sweeping = None
+
+    def _unclaim(self) -> None:
+        """Let go of what dead processes have left; whoever takes it next has to ask."""
+        with self._inventory.lock:
+            for seat in list(self._share.claimed):
+                self._share.give_back(seat, certain=False)
 
     def _left(self) -> list[Seat]:
         """Seats with a dead process's connection."""

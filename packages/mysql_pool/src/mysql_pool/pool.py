@@ -335,6 +335,12 @@ class Pool:
             "pinned": dict(self.pinned_by),
         }
 
+    def leave_host(self) -> None:
+        """At the pool's end: nothing of the host is this pool's any more."""
+        with self.inventory.lock:
+            if self.inventory.share is not None:
+                self.inventory.share.forget()
+
     def tell_host(self) -> None:
         """Write what this pool has now, for those who read the ledger."""
         with self.inventory.lock:

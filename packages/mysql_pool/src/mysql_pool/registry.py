@@ -32,6 +32,8 @@ def pool_for(alias: str, make: Callable[[], Pool]) -> Pool:
 
 def forget_pools() -> None:
     """Begin without any pool, as tests do. The pools have to be closed before."""
+    for pool in pools().values():
+        pool.leave_host()
     _pools.clear()
 
 

@@ -121,7 +121,7 @@ def test_pools_come_to_their_shares_and_stay_there(total, pools, seed):
     opened = [total, *[0] * (len(pools) - 1)]
     has, late = run(total, guaranteed, wanted, opened, chance)
     claims = [Claim(*one) for one in zip(guaranteed, has, wanted, strict=True)]
-    assert late == 0, "connections go to and fro"
+    assert late == 0, "connections go back and forth"
     assert sum(has) <= total
     for have, share, want in zip(has, shares(total, claims), wanted, strict=True):
         assert have >= min(share, want) - 1  # the remainder is of whoever has it

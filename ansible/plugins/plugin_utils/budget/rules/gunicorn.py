@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from budget.counting import count
 from budget.fields import Budget
 from budget.rule import Row, Rule
-from budget.rules.connections import concurrency, pool_size
+from budget.rules.connections import concurrency, pool_most
 from budget.rules.server import back_log
 
 PART = "Gunicorn"
@@ -106,7 +106,7 @@ FILES_MIN = 1024
 def app_open_files(b: Budget) -> int:
     """Files that one process of Gunicorn may open (B061)."""
     clients = b.worker_connections if b.worker_class == "gthread" else concurrency(b)
-    connections = pool_size(b) * b.database_aliases
+    connections = pool_most(b) * b.database_aliases
     wanted = FILES_PER_CLIENT * clients + FILES_PER_DATABASE_CONNECTION * connections + FILES_SPARE
     return max(FILES_MIN, wanted)
 
@@ -126,7 +126,7 @@ B061 = Rule(
     id="B061",
     title="LimitNOFILE of Gunicorn's unit",
     text=(
-        f"`{FILES_PER_CLIENT} x clients + {FILES_PER_DATABASE_CONNECTION} x P x K + "
+        f"`{FILES_PER_CLIENT} x clients + {FILES_PER_DATABASE_CONNECTION} x MAX_CONNS x K + "
         f"{FILES_SPARE}`, at least {FILES_MIN}. The clients of a worker are C, for gthread "
         "`worker_connections`."
     ),

@@ -5,6 +5,6 @@
 it, and ``reading`` what anybody may see. Nothing here knows Django, a driver or the pool's parts.
 
 The bound is kept by locks alone: one byte for each connection that the host may have. What is
-written in the file only helps to share fairly, and tells. So a file that is truncated, full of
-nonsense or on a full disk costs fairness or figures, never the bound.
+written in the file helps to share fairly, to tell, and to find what a dead process has left at the
+server. A file that is truncated or full of nonsense costs these, and not the bound of the living.
 """

@@ -20,9 +20,13 @@ def read_host(path: str) -> Host:
     """What the ledger at ``path`` tells. Raises `Unusable` if there is none that can be read."""
     file = LedgerFile(path, create=False)
     try:
+        before = file.read_totals()
         found = file.read_records()
+        while (totals := file.read_totals()) != before:
+            # A record was added up meanwhile: it would count twice.
+            before, found = totals, file.read_records()
         living = [record for record, lives in found.values() if lives]
-        ended = {(total.role, total.alias): total for total in file.read_totals()}
+        ended = {(total.role, total.alias): total for total in totals}
         for record, lives in found.values():
             if not lives:
                 key = record.role, record.alias

@@ -6,7 +6,7 @@ Nothing here waits. All methods are called with the pool's lock held.
 import hashlib
 import logging
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from .bell import Bell
 from .fairness import Claim, most, shares, to_give_up
@@ -326,7 +326,7 @@ class Share:
         self.most = most(total, claims, 0)
         if self._bell is None or not self.is_heard:
             self.most = min(self.most, self.terms.guaranteed)  # it could not be asked to give up
-        file.write_record(self._record, replace(me, most=self.most))
+        file.write_record(self._record, self._describe())  # with the bound of now
         due = shares(total, claims)
         self._told_short = claims[0].is_short
         self._short = [
@@ -341,7 +341,7 @@ class Share:
     def tell(self) -> None:
         """Write this pool's record."""
         if self._file is not None:
-            self._file.write_record(self._record, replace(self._describe(), most=self.most))
+            self._file.write_record(self._record, self._describe())
 
     def _ring(self, numbers: list[int]) -> None:
         if self._bell is not None:
