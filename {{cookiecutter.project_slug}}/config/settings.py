@@ -95,10 +95,8 @@ def pool_share() -> dict[str, Any]:
     # A machine of consumers alone has what is promised to them, which is not an application host's.
     if PLAN.budget.sharing == "process" or not ledger or (consumer and consumer.machines):
         return {"MAX_CONNS": fixed}
-    if consumer:
-        guaranteed = consumer.connections
-    else:
-        guaranteed = PLAN.guaranteed if role == "web" else 1
+    of_ours = PLAN.guaranteed if role == "web" else 1
+    guaranteed = consumer.connections if consumer else of_ours
     return {
         "MAX_CONNS": max(PLAN.pool_most, guaranteed),
         "LEDGER": ledger,

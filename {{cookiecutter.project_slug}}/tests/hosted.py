@@ -6,3 +6,4 @@ import os
 from tests.settings import *  # noqa: F403
 
 DATABASES = {"default": json.loads(os.environ["HOSTED_DATABASE"])}
+POOL_SHARE = DATABASES["default"]["OPTIONS"]  # what the checks compare with

@@ -262,7 +262,7 @@ class TestThePoolCommand:
             seen = 0
             while seen < 2:
                 line = process.stdout.readline()
-                assert line, "it ended"
+                assert line, process.stderr.read()
                 seen += line == "Pools of this host\n"
             process.send_signal(signal.SIGINT)
             assert process.wait(20) == 0
@@ -272,6 +272,7 @@ class TestThePoolCommand:
         ours, its = pty.openpty()
         try:
             with self.watching(environment, stdout=its) as process:
+                os.close(its)  # else nobody would notice here that the process has ended
                 text = b""
                 while text.count(b"\x1b[H") < 3:  # once to clear, and twice
                     text += os.read(ours, 10_000)
@@ -279,7 +280,6 @@ class TestThePoolCommand:
                 assert process.wait(20) == 0
         finally:
             os.close(ours)
-            os.close(its)
         assert b"Pools of this host\x1b[K" in text
 
     def test_watches_for_programs_a_line_at_a_time(self, environment):
