@@ -118,6 +118,8 @@ class Share:
         file = None
         try:
             file = LedgerFile(self.terms.path)
+            if self._file is not None:
+                file.wait_for_movers()
             record = file.take_record()
         except Unusable as error:
             if file is not None:

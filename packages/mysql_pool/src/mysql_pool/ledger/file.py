@@ -167,6 +167,13 @@ class LedgerFile:
         self._attend()
         return True
 
+    def wait_for_movers(self) -> None:
+        """Called by a user of the file that was here before: others of those have yet to move. A
+        copy that was put in its place does not say so by itself."""
+        self._write(_WAITS.pack(now()), len(MAGIC))
+        with contextlib.suppress(OSError):
+            fcntl.flock(self._folder, fcntl.LOCK_UN)
+
     def _attend(self) -> None:
         """Say with a lock on the folder that a file in it is in use."""
         with contextlib.suppress(OSError):
