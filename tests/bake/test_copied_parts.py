@@ -93,7 +93,11 @@ class TestGunicornConfAlone:
         ("module", "lacks", "used"),
         [
             ("gunicorn_budget", "gunicorn_budget cannot be imported", "gevent"),
-            ("budget", "budget.plan cannot be imported", "gunicorn_budget.worker.FairGeventWorker"),
+            (
+                "budget",
+                "budget.fields cannot be imported",
+                "gunicorn_budget.worker.FairGeventWorker",
+            ),
         ],
     )
     def test_serves_without_one_of_its_packages_and_names_it(
