@@ -12,7 +12,7 @@ RUFF := --config pyproject.toml
 PYTEST := $(PY) -m pytest -n 2 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: copies demo bench test test-quick test-servers soak differential conformance conformance-core lint lint-ansible \
+.PHONY: copies demo bench test test-quick test-host test-servers soak differential conformance conformance-core lint lint-ansible \
     lab-test lab-test-full docs docs-links clean help
 # There is one .venv.
 .NOTPARALLEL:
@@ -24,10 +24,13 @@ bench: $(READY) benchmarks/.venv/ready  ## mysql_pool beside its peers (10 minut
 	@exec $(PY) -m benchmarks $(ARGS)
 
 test: .venv/drivers  ## All tests (14 to 20 minutes); ARGS="-k pool" chooses, "-n 0" runs one at a time
-	$(PYTEST) $(ARGS)
+	$(PYTEST) -m "not chaos" $(ARGS)
 
 test-quick: .venv/drivers  ## The part of them that takes 2 to 3 minutes
-	POOL_QUICK=1 $(PYTEST) -m "not full" $(ARGS)
+	POOL_QUICK=1 $(PYTEST) -m "not full and not chaos" $(ARGS)
+
+test-host: .venv/drivers  ## Processes of a host that are killed, forked, stopped, and their ledger harmed (5 minutes)
+	$(PY) -m pytest packages/mysql_pool/tests/host $(ARGS)
 
 test-servers: .venv/servers  ## The pool on real MySQL and a newer MariaDB, fetched from Debian (needs root; 7 minutes); ARGS=mysql
 	@$(PY) -m tests.servers $(ARGS)

@@ -106,6 +106,7 @@ def test_a_stopped_process_keeps_what_it_has(member, counter):
     assert counter.most == CONNS
 
 
+@pytest.mark.chaos
 @pytest.mark.parametrize("harm", ["delete", "truncate", "overwrite", "replace"])
 def test_a_file_that_is_harmed(member, counter, ledger, harm):
     one, two = member(), member()

@@ -12,7 +12,7 @@ from mysql_pool.ledger.reading import read_host
 from packages.mysql_pool.tests.host.conftest import CONNS
 from packages.mysql_pool.tests.host.host import Counter, until
 
-pytestmark = [pytest.mark.server, pytest.mark.timeout(200)]
+pytestmark = [pytest.mark.chaos, pytest.mark.server, pytest.mark.timeout(200)]
 
 
 def only_answers(told):
