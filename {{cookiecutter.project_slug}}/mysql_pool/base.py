@@ -15,9 +15,9 @@ OPTIONS (beside the driver's own keys; connections and seconds):
 ``RELEASE``             "transaction": held for one statement or transaction         "transaction"
                         "request": held until the request ends
 ``DRIVER``              "pymysql" or "mysqlclient"                                   "pymysql"
-``LEDGER``              absolute path of the file in which all processes of this   none
+``LEDGER``              absolute path of the file in which all processes of this     none
                         host count their connections together
-``HOST_CONNS``          at most so many connections of this host; with LEDGER        -
+``HOST_CONNS``          at most so many connections of this host; LEDGER needs it    none
 ``GUARANTEED``          so many of them this process may always open                 1
 ``STATIC_CONNS``        so many it may open while the LEDGER cannot be used          GUARANTEED
 ``ROLE``                what this process is, for who reads the LEDGER: a word       ""
@@ -203,6 +203,11 @@ class DatabaseWrapper(mysql.DatabaseWrapper):
         max_conns = _positive("MAX_CONNS", options.get("MAX_CONNS", 10), int)
         release = options.get("RELEASE", "transaction")
         guaranteed = _positive("GUARANTEED", options.get("GUARANTEED", 1), int)
+        if options.get("LEDGER") and "HOST_CONNS" not in options:
+            raise ImproperlyConfigured(
+                "mysql_pool: OPTIONS['LEDGER'] is set and 'HOST_CONNS' is not: it says how many "
+                "connections all processes of this host may open together."
+            )
         if release not in ("transaction", "request"):
             raise ImproperlyConfigured(
                 f"mysql_pool: OPTIONS['RELEASE'] is {release!r}; "

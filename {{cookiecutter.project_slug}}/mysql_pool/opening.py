@@ -91,19 +91,19 @@ class Opener:
             now = time.monotonic()
             if len(inventory.slots) >= inventory.most:
                 inventory.look_around(now)
-            most_slots = inventory.most
-            if len(inventory.slots) >= most_slots:
+            bound = inventory.most
+            if len(inventory.slots) >= bound:
                 return []
             connecting = sum(slot.state is CONNECTING for slot in list(inventory.slots))
             most = 1 if self.refusals else MAX_CONNECTING
             skip = connecting  # as many of the waiters as connections are on their way
-            for waiter, spec in list(inventory.waiters.items())[: most_slots + connecting]:
+            for waiter, spec in list(inventory.waiters.items())[: bound + connecting]:
                 if waiter.served:
                     continue
                 if skip:
                     skip -= 1
                     continue
-                if len(inventory.slots) >= most_slots or connecting >= most:
+                if len(inventory.slots) >= bound or connecting >= most:
                     break
                 slot = inventory.add_slot(spec, now, inline=waiter.holder.inline)
                 if slot is None:

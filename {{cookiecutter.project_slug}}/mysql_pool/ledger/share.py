@@ -237,7 +237,7 @@ class Share:
         when their connections have ended."""
         file = self._file
         self.has_met_left = False
-        if file is None:
+        if file is None or not file.is_ready():  # they may be of the living, who have yet to move
             return
         mine = {seat.number for seat in self.seats | self.claimed}
         for number, owner in enumerate(file.read_slots(self.terms.host_conns)):

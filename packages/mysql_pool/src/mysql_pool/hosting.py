@@ -10,6 +10,7 @@ from collections.abc import Callable
 from .closing import FIRST_PAUSE, LONGEST_PAUSE, SETTLE, Closer
 from .concurrency import Owner, current, in_background, is_dead, patched
 from .drivers.contract import PhysicalConnection
+from .holder import Spec
 from .inventory import Inventory
 from .ledger.share import Seat, Share, identify
 
@@ -19,7 +20,7 @@ logger = logging.getLogger("mysql_pool")
 BEAT = 0.25  # seconds
 
 
-class Host:
+class HostTasks:
     """The background tasks of a pool that shares its host's connections.
 
     Args:
@@ -150,15 +151,7 @@ class Host:
                 if spec is not None:
                     share.claim_left()
             while spec is not None and self._sweeping is me and (seats := self._left()):
-                gone: list[Seat] = []
-
-                def ask(connection: PhysicalConnection) -> None:
-                    gone.extend(seat for seat in seats if self._is_gone(seat, connection))  # noqa: B023
-
-                try:
-                    self._closer.over_any(spec, ask)
-                except Exception as error:
-                    logger.debug("%s: cannot ask for the dead: %s", self._name, error)
+                gone = self._ask(spec, seats)
                 self._free(gone)
                 if len(gone) < len(seats):
                     # Of a file that was replaced, they may be of living processes, who move.
@@ -183,6 +176,19 @@ class Host:
         with self._inventory.lock:
             share = self._share
             return [*share.claimed, *(seat for seat in share.seats if seat.left is not None)]
+
+    def _ask(self, spec: Spec, seats: list[Seat]) -> list[Seat]:
+        """Those of ``seats`` whose dead process's connection the server does not know any more."""
+        gone: list[Seat] = []
+
+        def ask(connection: PhysicalConnection) -> None:
+            gone.extend(seat for seat in seats if self._is_gone(seat, connection))
+
+        try:
+            self._closer.over_any(spec, ask)
+        except Exception as error:
+            logger.debug("%s: cannot ask for the dead: %s", self._name, error)
+        return gone
 
     @staticmethod
     def _is_gone(seat: Seat, connection: PhysicalConnection) -> bool:

@@ -51,18 +51,14 @@ class Inventory:
 
     def add_slot(self, spec: Spec, now: float, *, inline: bool) -> Slot | None:
         """A slot for one more connection; None if the bound is reached. Lock held."""
-        share = self.share
-        if share is None:
-            if len(self.slots) >= self.limits.max_conns:
-                return None
-            slot = Slot(spec, now, inline)
-        else:
-            if len(self.slots) >= self.limits.max_conns:
-                return None
-            seat = share.take(now)
+        if len(self.slots) >= self.limits.max_conns:
+            return None
+        seat = None
+        if self.share is not None:
+            seat = self.share.take(now)
             if seat is None:
                 return None
-            slot = Slot(spec, now, inline, seat)
+        slot = Slot(spec, now, inline, seat)
         self.slots.add(slot)
         return slot
 

@@ -22,7 +22,7 @@ from .concurrency import current
 from .drivers.contract import PhysicalConnection
 from .errors import PoolTimeout, TooManyWaiting
 from .holder import Holder, Spec
-from .hosting import Host
+from .hosting import HostTasks
 from .inventory import Inventory
 from .ledger.file import now as now_of_host
 from .ledger.record import Record
@@ -83,7 +83,7 @@ class Pool:
             forget_slot=self.forget_slot,
             is_refusal=is_refusal,
         )
-        self._host: Host | None = None
+        self._host_tasks: HostTasks | None = None
         self._started_at = now_of_host()
         self._timeout_log = TimeoutLog()
         self._distrusted_at = float("-inf")
@@ -105,12 +105,12 @@ class Pool:
         with inventory.lock:
             if inventory.share is not None:
                 inventory.share.forget()
-            inventory.share = self._host = None
+            inventory.share = self._host_tasks = None
             if terms is not None:
                 inventory.share = Share(terms, self.describe)
                 for slot in inventory.slots:
                     slot.seat = inventory.share.admit()
-                self._host = Host(
+                self._host_tasks = HostTasks(
                     inventory, inventory.share, self.closer, name=self.name, serve=self.serve
                 )
 
@@ -151,8 +151,8 @@ class Pool:
             with self.inventory.lock:
                 self._enqueue(waiter, spec, urgent)
             self.watcher.reconcile(since)
-            if self._host is not None:
-                self._host.attend()
+            if self._host_tasks is not None:
+                self._host_tasks.attend()
             self.serve()
             self.watcher.watch()
             waiter.wait(waiter.deadline - time.monotonic())
@@ -294,7 +294,7 @@ class Pool:
         self.inventory.start_empty()
         if self.inventory.share is not None:
             self.inventory.share.forget()
-        for part in (self.closer, self.watcher, self.opener, self._host):
+        for part in (self.closer, self.watcher, self.opener, self._host_tasks):
             if part is not None:
                 part.start_anew()
         for slot in inherited:

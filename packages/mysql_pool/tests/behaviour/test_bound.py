@@ -285,6 +285,12 @@ def test_wrong_options_are_refused_by_name(use):
         {"MAX_WAITING": 1.5},
         {"RELEASE": "never"},
         {"MAX_IDLE": None},
+        {"HOST_CONNS": 0},
+        {"GUARANTEED": 0},
+        {"STATIC_CONNS": "2"},
+        {"LEDGER": "connections", "HOST_CONNS": 5},
+        {"LEDGER": "/run/site/connections"},
+        {"ROLE": "a word that is longer than 24 bytes"},
     ):
         use(**option)
         connection.close()

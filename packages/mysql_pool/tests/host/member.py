@@ -7,30 +7,33 @@ handler has raised 300 exceptions there; ``quit`` ends. After each line, and wit
 prints what it has done as a line of JSON.
 """
 
-import argparse
 import sys
+
+if "--threads" not in sys.argv:
+    from gevent import monkey
+
+    monkey.patch_all()
+
+import argparse
+import json
+import os
+import random
+import signal
+import threading
+import time
+from collections import Counter
+
+import django
+from django.conf import settings
+from django.db import connection
+
+import mysql_pool
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--threads", action="store_true")
 parser.add_argument("--url", required=True, help="socket,user,password,database")
 parser.add_argument("--options", required=True, help="OPTIONS as JSON")
 arguments = parser.parse_args()
-
-if not arguments.threads:
-    from gevent import monkey
-
-    monkey.patch_all()
-
-import json  # noqa: E402
-import os  # noqa: E402
-import random  # noqa: E402
-import signal  # noqa: E402
-import threading  # noqa: E402
-import time  # noqa: E402
-from collections import Counter  # noqa: E402
-
-import django  # noqa: E402
-from django.conf import settings  # noqa: E402
 
 socket, user, password, database = arguments.url.split(",")
 settings.configure(
@@ -48,10 +51,6 @@ settings.configure(
     USE_TZ=True,
 )
 django.setup()
-
-from django.db import connection  # noqa: E402
-
-import mysql_pool  # noqa: E402
 
 answers = 0
 errors: Counter[str] = Counter()

@@ -244,6 +244,26 @@ def test_a_slot_that_was_lost_is_asked_about(neighbour, terms):
     file.close()
 
 
+def test_nothing_is_claimed_while_others_move(neighbour, terms):
+    """A copy that is put in the file's place names connections of the living, and nobody has locked
+    their slots in it yet."""
+    one, two = neighbour(), neighbour()
+    fill(two, 1)
+    one.join(0)
+    copy = f"{terms.path}.copy"
+    with open(terms.path, "rb") as file, open(copy, "wb") as put:
+        put.write(file.read())
+    os.replace(copy, terms.path)
+    one.join(1)
+    one.claim_left()
+    assert one.claimed == set()
+    assert one.take(1) is None
+    two.join(1)
+    one.claim_left()
+    assert one.claimed == set()
+    assert one.take(2) is not None
+
+
 def test_no_slot_of_a_child_is_freed_by_what_its_parent_has_begun(neighbour, terms):
     """A greenlet that asks about dead processes goes on in the child of a fork."""
     one = neighbour()
@@ -263,25 +283,25 @@ def test_no_slot_of_a_child_is_freed_by_what_its_parent_has_begun(neighbour, ter
 
 def test_a_pool_that_has_nothing_any_more_says_so(pool, terms, monkeypatch):
     """Its record stays. If it said that somebody waits, the others would leave room for ever."""
-    see = hosting.Host.see
+    see = hosting.HostTasks.see
 
     def see_and_lose_all(host):
         see(host)
         one.pool.close()
         eventually(lambda: not one.pool.inventory.slots)
 
-    monkeypatch.setattr(hosting.Host, "see", see_and_lose_all)
+    monkeypatch.setattr(hosting.HostTasks, "see", see_and_lose_all)
     one = pool()
     one.waiter(then=lambda session: None)
     eventually(lambda: one.pool.checkouts == 1)
     eventually(lambda: not one.pool.inventory.slots)
-    eventually(lambda: one.pool._host._listening is None)
+    eventually(lambda: one.pool._host_tasks._listening is None)
     (record,) = read_host(terms.path).living
     assert (record.open, record.wanted) == (0, 0)
 
 
 def test_a_listener_that_was_interrupted_begins_anew(pool, monkeypatch):
-    see, struck = hosting.Host.see, []
+    see, struck = hosting.HostTasks.see, []
 
     def strike(host):
         if not struck:
@@ -289,7 +309,7 @@ def test_a_listener_that_was_interrupted_begins_anew(pool, monkeypatch):
             raise SoftLimitError
         see(host)
 
-    monkeypatch.setattr(hosting.Host, "see", strike)
+    monkeypatch.setattr(hosting.HostTasks, "see", strike)
     monkeypatch.setattr("threading.excepthook", lambda args: None)
     one = pool()
     one.server.greets.clear()
@@ -313,7 +333,7 @@ def test_a_checkout_makes_no_system_call_more(pool, monkeypatch):
     monkeypatch.setattr(Share, "join", lambda *args: called.append("join"))
     monkeypatch.setattr(Share, "look", lambda *args, **options: called.append("look"))
     monkeypatch.setattr(Share, "take", lambda *args: called.append("take"))
-    monkeypatch.setattr(hosting.Host, "see", lambda host: time.sleep(0.01))
+    monkeypatch.setattr(hosting.HostTasks, "see", lambda host: time.sleep(0.01))
     for _ in range(100):
         session = one.session()
         session.checkout()

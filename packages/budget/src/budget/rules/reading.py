@@ -199,7 +199,7 @@ def wrong_number_of_consumer(name: str, key: str, value: Any, where: str) -> Pro
     return Problem(B006.id, "", None, rule, f"Its meaning: {metadata['help']}", where=where)
 
 
-#: As long as a role in the ledger of a host may be.
+#: It is the process's role in the ledger of its host, which has room for more.
 LONGEST_NAME = 16
 CONSUMER_NAME = re.compile(rf"(?!web\Z)[a-z][a-z0-9_-]{{0,{LONGEST_NAME - 1}}}", re.ASCII)
 

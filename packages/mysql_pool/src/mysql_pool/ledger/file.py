@@ -4,7 +4,7 @@ The locks are "open file description" locks (``F_OFD_SETLK``, Linux 3.15). Both 
 process lock is lost when *any* descriptor of the file is closed in that process (a backup tool in
 a thread, a second pool), and two pools of one process do not exclude each other with it. An open
 file description's lock survives both. It is shared with the child of a fork: the child has to close
-its copy, and must not unlock, which would unlock for the parent (see `LedgerFile.forget`).
+its copy, and must not unlock, which would unlock for the parent (see `LedgerFile.close`).
 Whoever dies, however it dies, loses its locks when the kernel closes its files.
 
 The file is read and written with system calls, and not mapped into memory: a process that touches a
@@ -42,6 +42,9 @@ _TOTALS_LOCK, _TEST_LOCK, _TRY_LOCK = (_LOCKS_AT + (1 << 16) + number for number
 _SLOT_LOCKS_AT = _LOCKS_AT + (1 << 20)
 _FLOCK = "hhqqi0q"
 
+# Other systems than Linux have no such clock, and no locks that a ledger could use.
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
 # Users of a deleted file move to the new one within a fraction of a second (see ``Share``), or hold
 # no more than one connection and are asleep: a program with one thread.
 LONGEST_MOVE = 5.0  # seconds
@@ -67,14 +70,13 @@ class SlotOwner:
 
 def now() -> float:
     """Seconds on a clock that all processes of a host share."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
+    return time.clock_gettime(_CLOCK)
 
 
 class LedgerFile:
     """An open ledger. Raises `Unusable` if there can be none at this path.
 
-    With ``create`` it is made if there is none, and so is its folder, for this
-    user alone.
+    With ``create`` it is made if there is none, and so is its folder, for this user alone.
     """
 
     def __init__(self, path: str, *, create: bool = True):
