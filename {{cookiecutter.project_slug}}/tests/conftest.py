@@ -1,6 +1,7 @@
 """A private database server for the run, and the site on a real Gunicorn."""
 
 import os
+import signal
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,10 @@ from tests.serving import Gunicorn
 from tests.settings import SERVER_IS_THERE
 
 PROJECT = Path(__file__).parents[1]
+
+# A shell starts a background job with Ctrl-C ignored, and what the tests start would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

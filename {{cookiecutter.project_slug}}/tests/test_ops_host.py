@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections import defaultdict
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 
@@ -289,8 +290,13 @@ class TestThePoolCommand:
             assert process.wait(20) == 0
         assert [len(answer["host"]["living"]) for answer in answers] == [2, 2]
 
+    @contextmanager
     def watching(self, environment, *arguments, **streams):
         command = [sys.executable, "manage.py", "pool", "--watch", *arguments]
-        return subprocess.Popen(
+        with subprocess.Popen(
             command, cwd=PROJECT, env=environment, stderr=subprocess.PIPE, **streams
-        )
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.kill()  # it has ended, unless the test has failed

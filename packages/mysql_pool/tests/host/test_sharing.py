@@ -57,7 +57,7 @@ def test_who_wants_little_gets_it_and_the_rest_is_anothers(member, counter):
 def test_idle_connections_go_to_who_needs_them(member, counter):
     one, two = member(), member()
     one.clients(40)
-    until(lambda: one.now["open"] == CONNS)
+    until(lambda: counter.now == CONNS)
     one.clients(0)
     until(lambda: one.now["in_use"] == 0)
     assert one.now["idle"] == CONNS
@@ -94,7 +94,7 @@ def test_all_are_killed_and_their_statements_go_on(member, counter):
 def test_a_stopped_process_keeps_what_it_has(member, counter):
     one, two = member(), member()
     one.clients(40)
-    until(lambda: one.now["open"] == CONNS)
+    until(lambda: counter.now == CONNS)
     os.kill(one.process.pid, signal.SIGSTOP)
     try:
         two.clients(4)
