@@ -1,10 +1,13 @@
 """What was lost on its way is found: on a server that is fake."""
 
 import gc
+import threading
 
 import pytest
 
 from mysql_pool import closing, opening, watching
+from mysql_pool.holder import Spec
+from packages.mysql_pool.tests import fake
 from packages.mysql_pool.tests.alone import cannot_start, eventually, much_later
 
 
@@ -119,3 +122,30 @@ def test_a_child_of_a_fork_starts_with_none_and_tells_the_server_nothing(scene):
     assert [connection.sent.count("QUIT") for connection in theirs] == [0, 0]
     assert used.checkout() not in theirs
     assert one.pool.stats()["open"] == 1
+
+
+def test_a_greenlet_of_the_parent_that_cannot_connect_is_nobodys_error_in_the_child(scene):
+    """gevent's greenlets go on in the child of a fork, in the middle of the parent's handshake."""
+    one = scene(timeout=5)
+    parents, childs = threading.Event(), threading.Event()
+    asked = []
+
+    def connect(parameters):
+        asked.append(parents if not asked else childs)
+        mine = asked[-1]
+        assert mine.wait(20)
+        if mine is parents:
+            raise fake.InterfaceError("the other process has read the answer")
+        return one.driver.connect(parameters)
+
+    spec = one.pool.specs.find({"name": "slow"}, lambda: Spec(connect))
+    one.waiter(spec=spec)
+    eventually(lambda: len(asked) == 1)
+    one.pool.forget_after_fork()
+    outcome = one.waiter(spec=spec, then=lambda session: None)
+    eventually(lambda: len(asked) == 2)
+    parents.set()
+    eventually(lambda: one.pool.opener.connect_errors == 1)
+    childs.set()
+    assert outcome.done.wait(20)
+    assert outcome.error is None

@@ -194,6 +194,8 @@ class Opener:
         """
         inventory = self._inventory
         self.connect_errors += 1
+        if slot not in inventory.slots:
+            return  # the process has forked in the middle of it: those who wait now have others
         self.last_error = error
         with inventory.lock:
             inventory.remove_slot(slot)

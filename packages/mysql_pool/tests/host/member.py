@@ -21,6 +21,7 @@ import random
 import signal
 import threading
 import time
+import traceback
 from collections import Counter
 
 import django
@@ -103,6 +104,8 @@ def fork(number: int) -> None:
                 ask(0.01)
                 connection.close()
                 mysql_pool.close_pool()  # so that its record tells of each one
+        except BaseException:
+            traceback.print_exc()  # to the member's log; nobody else would tell
         finally:
             os._exit(1)
 

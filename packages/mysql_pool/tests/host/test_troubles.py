@@ -37,7 +37,7 @@ def test_a_parent_with_connections_and_its_children(member, counter, ledger, thr
     """As Celery's prefork pool, if the main process uses the database."""
     parent = member(threads=threads)
     parent.clients(40)
-    until(lambda: parent.now["open"] == CONNS)
+    until(lambda: counter.now == CONNS)
     children = parent("fork 3")["children"]
 
     def living():
