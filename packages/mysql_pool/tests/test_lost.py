@@ -127,14 +127,14 @@ def test_a_child_of_a_fork_starts_with_none_and_tells_the_server_nothing(scene):
 def test_a_greenlet_of_the_parent_that_cannot_connect_is_nobodys_error_in_the_child(scene):
     """gevent's greenlets go on in the child of a fork, in the middle of the parent's handshake."""
     one = scene(timeout=5)
-    parents, childs = threading.Event(), threading.Event()
+    theirs, ours = threading.Event(), threading.Event()
     asked = []
 
     def connect(parameters):
-        asked.append(parents if not asked else childs)
+        asked.append(theirs if not asked else ours)
         mine = asked[-1]
         assert mine.wait(20)
-        if mine is parents:
+        if mine is theirs:
             raise fake.InterfaceError("the other process has read the answer")
         return one.driver.connect(parameters)
 
@@ -144,8 +144,8 @@ def test_a_greenlet_of_the_parent_that_cannot_connect_is_nobodys_error_in_the_ch
     one.pool.forget_after_fork()
     outcome = one.waiter(spec=spec, then=lambda session: None)
     eventually(lambda: len(asked) == 2)
-    parents.set()
+    theirs.set()
     eventually(lambda: one.pool.opener.connect_errors == 1)
-    childs.set()
+    ours.set()
     assert outcome.done.wait(20)
     assert outcome.error is None
